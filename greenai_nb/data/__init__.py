@@ -1,0 +1,1 @@
+"""Images with their labels, source and checksum; nothing touches the network unless asked."""

@@ -1,0 +1,192 @@
+"""Load a data set by name: ``load("mnist-10k")`` needs no network and is the default."""
+
+import difflib
+import gzip
+import hashlib
+import json
+import tarfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from greenai_nb.data import idx
+from greenai_nb.data.fetch import DataUnavailableError, fetch
+from greenai_nb.data.sources import CIFAR10, FASHION_MNIST, MNIST, Source
+
+VALIDATION_STRIDE = 12
+CIFAR_SHAPE = (3, 32, 32)
+DIGITS_WHITE = 16
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images as they were published, with their labels."""
+
+    images: UInt8[Tensor, "count channels height width"]
+    labels: Int64[Tensor, " count"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def scaled(self) -> Float[Tensor, "count channels height width"]:
+        """Pixels as float32 in [0, 1]."""
+        return self.images.to(torch.float32) / 255
+
+    def flat(self) -> Float[Tensor, "count pixels"]:
+        """Pixels as float32 in [0, 1], one row an image."""
+        return self.scaled().flatten(1)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training, validation and test images that share no image, and where they come from.
+
+    ``sha256`` is over the images and labels of the three splits as loaded.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    source: str
+    licence: str
+    sha256: str
+
+
+def load(name: str = "mnist-10k") -> Dataset:
+    """Load a data set: ``mnist-10k``, ``digits``, ``mnist``, ``fashion-mnist`` or ``cifar10``.
+
+    The first two lie on this machine. The others are downloaded on the first call, see
+    ``greenai_nb.data.fetch``. Settings are chosen on ``validation``; ``test`` is for reporting.
+    Raises ``ValueError`` for an unknown name, ``DataUnavailableError`` where files are missing.
+    """
+    if name not in LOADERS:
+        near = difflib.get_close_matches(name, LOADERS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no data set {name!r}; there are {', '.join(LOADERS)}.{hint}")
+    return LOADERS[name]()
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Split:
+    images = images[:, None] if images.ndim == 3 else images
+    return Split(torch.tensor(images), torch.tensor(labels, dtype=torch.int64))
+
+
+def _dataset(
+    name: str,
+    splits: tuple[Split, Split, Split],
+    class_names: tuple[str, ...],
+    source: str,
+    licence: str,
+) -> Dataset:
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(split.images.numpy().tobytes())
+        digest.update(split.labels.numpy().tobytes())
+    return Dataset(name, *splits, class_names, source, licence, digest.hexdigest())
+
+
+def _hold_out(images: np.ndarray, labels: np.ndarray) -> tuple[Split, Split]:
+    """Every twelfth training image is for validation."""
+    held = np.arange(len(labels)) % VALIDATION_STRIDE == 0
+    return _split(images[~held], labels[~held]), _split(images[held], labels[held])
+
+
+def _mnist_10k() -> Dataset:
+    folder = files("greenai_nb.data") / "mnist_10k"
+    provenance = json.loads((folder / "provenance.json").read_text())
+
+    def array(file: str) -> np.ndarray:
+        content = _unpack(folder / file)
+        if hashlib.sha256(content).hexdigest() != provenance["sha256"][file]:
+            raise DataUnavailableError(f"{folder / file} is damaged. Restore it from the repository.")
+        return idx.parse(content)
+
+    train, validation, test = (
+        _split(array(f"{part}-images.gz"), array(f"{part}-labels.gz"))
+        for part in ("train", "validation", "test")
+    )
+    return _dataset(
+        "mnist-10k",
+        (train, validation, test),
+        MNIST.class_names,
+        provenance["source"],
+        MNIST.licence,
+    )
+
+
+def _unpack(file) -> bytes:  # type: ignore[no-untyped-def]
+    try:
+        return gzip.decompress(file.read_bytes())
+    except (EOFError, OSError) as error:
+        raise DataUnavailableError(
+            f"{file} cannot be read ({error}). Restore it from the repository."
+        ) from error
+
+
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / DIGITS_WHITE)).astype(np.uint8)
+    fold = np.arange(len(images)) % 5
+    splits = [_split(images[rows], bunch.target[rows]) for rows in (fold > 1, fold == 1, fold == 0)]
+    return _dataset(
+        "digits",
+        (splits[0], splits[1], splits[2]),
+        tuple("0123456789"),
+        "scikit-learn, from Alpaydin and Kaynak, UCI Machine Learning Repository",
+        "CC BY 4.0",
+    )
+
+
+def _mnist_like(source: Source) -> Dataset:
+    arrays = [idx.parse(_unpack(path)) for path in fetch(source)]
+    train, validation = _hold_out(arrays[0], arrays[1])
+    return _dataset(
+        source.name,
+        (train, validation, _split(arrays[2], arrays[3])),
+        source.class_names,
+        source.mirrors[0],
+        source.licence,
+    )
+
+
+def _cifar10() -> Dataset:
+    (archive,) = fetch(CIFAR10)
+    training = [_cifar_batch(archive, f"data_batch_{number}.bin") for number in range(1, 6)]
+    images, labels = (np.concatenate(parts) for parts in zip(*training, strict=True))
+    train, validation = _hold_out(images, labels)
+    test = _split(*_cifar_batch(archive, "test_batch.bin"))
+    return _dataset(
+        "cifar10",
+        (train, validation, test),
+        CIFAR10.class_names,
+        CIFAR10.mirrors[0],
+        CIFAR10.licence,
+    )
+
+
+def _cifar_batch(archive: Path, member: str) -> tuple[np.ndarray, np.ndarray]:
+    """One record of the binary version is a label byte and then the red, green and blue planes."""
+    with tarfile.open(archive) as tar:
+        stream = tar.extractfile(f"cifar-10-batches-bin/{member}")
+        if stream is None:
+            raise DataUnavailableError(f"{archive} holds no {member}.")
+        records = np.frombuffer(stream.read(), np.uint8).reshape(-1, 1 + int(np.prod(CIFAR_SHAPE)))
+    return records[:, 1:].reshape(-1, *CIFAR_SHAPE), records[:, 0]
+
+
+LOADERS = {
+    "mnist-10k": _mnist_10k,
+    "digits": _digits,
+    "mnist": lambda: _mnist_like(MNIST),
+    "fashion-mnist": lambda: _mnist_like(FASHION_MNIST),
+    "cifar10": _cifar10,
+}

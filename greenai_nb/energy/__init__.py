@@ -1,0 +1,1 @@
+"""Joules, each with the way they were obtained."""

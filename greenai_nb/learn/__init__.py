@@ -1,0 +1,1 @@
+"""Two ways of training side by side, by gradients and by accept-reject, with one result type."""

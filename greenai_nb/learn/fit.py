@@ -1,0 +1,45 @@
+"""What training returns, whichever way it went."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import nn
+
+from greenai_nb.data.datasets import Split
+
+ACCURACY_BATCH = 2000
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained network, how its training went, and what was asked for.
+
+    ``trace`` has a row for each look at the network, with the columns ``step``, ``loss`` (training
+    cross-entropy, nats an image), ``accuracy`` (validation), ``seconds`` (CPU time) and
+    ``operations`` (multiply-accumulates); accept-reject adds ``acceptance_hidden``,
+    ``acceptance_output`` and ``visited``, the share of weights proposed at least once. ``law`` holds
+    the trainer's name and settings.
+    """
+
+    net: nn.Module
+    trace: pd.DataFrame
+    law: Mapping[str, object]
+
+
+def accuracy(net: nn.Module, split: Split) -> float:
+    """Share of a split's images that the network puts in the right class."""
+    was_training = net.training
+    net.eval()
+    with torch.inference_mode():
+        right = sum(
+            (net(images).argmax(1) == labels).sum().item()
+            for images, labels in zip(
+                split.scaled().split(ACCURACY_BATCH),
+                split.labels.split(ACCURACY_BATCH),
+                strict=True,
+            )
+        )
+    net.train(was_training)
+    return right / len(split)

@@ -1,0 +1,1 @@
+"""Layers and small architectures: float networks and their XNOR twins."""

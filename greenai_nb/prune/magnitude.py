@@ -1,0 +1,67 @@
+"""Pruning after training: set the smallest weights to zero and look at what is left.
+
+Two rules, which give very different pictures: the smallest share of each layer, as the authors'
+code does, or the smallest share of the whole network under one threshold.
+
+Source: the slides, *Robustness to pruning*; Han et al., *Learning both weights and connections for
+efficient neural networks* (2015).
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from greenai_nb.data.datasets import Split
+from greenai_nb.learn.fit import Fit, accuracy
+
+Rule = Callable[[nn.Module, float], nn.Module]
+
+
+def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
+    """A copy of the network without the given share of each weight matrix's smallest entries."""
+    pruned = copy.deepcopy(net)
+    for weight in _matrices(pruned):
+        weight.mul_(_keep([weight], pruned_fraction)[0])
+    return pruned
+
+
+def by_network(net: nn.Module, pruned_fraction: float) -> nn.Module:
+    """A copy of the network without the given share of its smallest weights, all layers together."""
+    pruned = copy.deepcopy(net)
+    weights = _matrices(pruned)
+    for weight, kept in zip(weights, _keep(weights, pruned_fraction), strict=True):
+        weight.mul_(kept)
+    return pruned
+
+
+def accuracy_after(
+    fit: Fit, split: Split, pruned_fractions: Sequence[float], rule: Rule
+) -> pd.DataFrame:
+    """Accuracy of a fit's network at each pruned share: columns ``pruned_fraction``, ``accuracy``."""
+    rows = [
+        {"pruned_fraction": share, "accuracy": accuracy(rule(fit.net, share), split)}
+        for share in pruned_fractions
+    ]
+    return pd.DataFrame(rows)
+
+
+def _matrices(net: nn.Module) -> list[Tensor]:
+    """Weights of two or more dimensions; biases and batch norms are never pruned."""
+    return [parameter.data for parameter in net.parameters() if parameter.ndim > 1]
+
+
+def _keep(
+    weights: Sequence[Float[Tensor, "*shape"]], pruned_fraction: float
+) -> list[Float[Tensor, "*shape"]]:
+    """Masks that keep the largest entries; of equal ones, those that come last."""
+    if not 0 <= pruned_fraction <= 1:
+        raise ValueError(f"the pruned share must lie in [0, 1], got {pruned_fraction}")
+    size = torch.cat([weight.abs().flatten() for weight in weights])
+    mask = torch.ones_like(size)
+    mask[size.argsort(stable=True)[: round(pruned_fraction * len(size))]] = 0
+    parts = mask.split([weight.numel() for weight in weights])
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

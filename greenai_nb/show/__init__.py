@@ -1,0 +1,1 @@
+"""Figures with descriptions, one plotting style, panels and sliders; draws and never trains."""

@@ -1,0 +1,1 @@
+"""Runs notebooks: parameters, records, claims, reports, exercises and the command line."""

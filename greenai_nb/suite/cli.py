@@ -1,0 +1,123 @@
+"""The command line: ``greenai list``, ``greenai run``, ``greenai publish``."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from greenai_nb.suite import machine, plan, project
+from greenai_nb.suite.errors import UsageError
+from greenai_nb.suite.parameters import parse_assignments
+
+PLAIN_WIDTH = 140
+FAILED_RUN, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    help="Run the notebooks of greenai-nb and hold their numbers against the claims.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+errors = Console(stderr=True)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the notebooks, their parameters, and what they took when last published."""
+    table = Table("notebook", "what it does", "minutes", "MB", "parameters")
+    for lesson in plan.lessons(project.notebooks()).values():
+        stamp = lesson.stamp
+        minutes = f"{stamp['time_s'] / 60:.1f}" if stamp else "?"
+        memory = f"{stamp['peak_ram_mb']:.0f}" if stamp else "?"
+        knobs = ", ".join(f"{p.name}={p.default}" for p in lesson.parameters.values())
+        table.add_row(lesson.name, lesson.title, minutes, memory, knobs)
+    console.print(table)
+
+
+@app.command()
+def run(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Notebooks by name or number; all by default.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Size: ci, tutorial or paper.")] = "tutorial",
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; results/PROFILE by default.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Notebooks side by side; one a core by default.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run also what is done.")] = False,
+) -> None:
+    """Run notebooks side by side and print a verdict for every claim."""
+    from greenai_nb.suite import progress, records, report, runner
+    from greenai_nb.suite.claims import load_claims
+
+    start = time.monotonic()
+    walk = plan.lessons(project.notebooks())
+    chosen = plan.select(walk, names or [])
+    side_by_side = min(jobs or machine.cores(), len(chosen))
+    threads = max(1, machine.cores() // side_by_side)
+    settings = plan.read_profile(project.notebooks(), profile, walk)
+    overrides = parse_assignments(parameters or [])
+    folder = (out or project.root() / "results" / profile).resolve()
+    todo = plan.make(chosen, settings, overrides, threads, project.root(), folder)
+    with runner.results_folder(folder):
+        fresh = [job for job in todo if force or not plan.is_done(job, folder)]
+        console.print(
+            f"{profile}: {len(fresh)} of {len(todo)} notebooks to run, {side_by_side} side by side, "
+            f"{threads} thread(s) each"
+        )
+        board = progress.Board(console, fresh, side_by_side)
+        with board.shown():
+            try:
+                outcomes = runner.run(todo, folder, profile, side_by_side, force, board.watch)
+            except KeyboardInterrupt:
+                errors.print("stopped; finished notebooks are kept, the same command goes on")
+                raise typer.Exit(INTERRUPTED) from None
+        failures = [outcome for outcome in outcomes if outcome.status == runner.FAILED]
+        notebooks = report.read_notebooks(folder)
+        rows = report.ledger(load_claims(), records.read(folder))
+        page = report.page(profile, rows, notebooks, [failure.job.name for failure in failures])
+        runner.write_aside(folder / "index.html", page)
+    console.print(report.closing_table(rows))
+    console.print(f"{time.monotonic() - start:.0f} s; open {folder / 'index.html'}", soft_wrap=True)
+    for failure in failures:
+        place = f"cell {failure.cell + 1}" if failure.cell is not None else "before the first cell"
+        errors.print(f"[red]{failure.job.name} failed at {place}[/red]: {failure.error}", soft_wrap=True)
+    if failures:
+        raise typer.Exit(FAILED_RUN)
+
+
+@app.command()
+def publish(
+    out: Annotated[
+        Path | None, typer.Option(help="The run to take outputs from; results/tutorial by default.")
+    ] = None,
+) -> None:
+    """Put the outputs of a tutorial run into the notebooks of the repository, cleaned and stamped."""
+    from greenai_nb.suite.publish import publish as publish_one
+
+    folder = out or project.root() / "results" / project.DEFAULT_PROFILE
+    walk = plan.lessons(project.notebooks())
+    for lesson in walk.values():
+        publish_one(lesson, walk, project.root(), folder)
+        size = lesson.path.stat().st_size
+        console.print(f"{lesson.name}: {size / 1000:.0f} kB")
+
+
+def main() -> None:
+    """Run the command line; what was asked wrongly is said in a sentence, with exit code 2."""
+    try:
+        app()
+    except UsageError as error:
+        errors.print(f"[red]{error}[/red]", soft_wrap=True)
+        raise SystemExit(WRONG_USE) from None

@@ -1,0 +1,102 @@
+"""The two faces of a run: a closing table in the terminal and one page that opens offline."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenai_nb.suite import machine
+from greenai_nb.suite.claims import Claim
+from greenai_nb.suite.fingerprint import source
+from greenai_nb.suite.plan import STAMP
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NOT_RUN = "not run"
+COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim beside what the run obtained."""
+
+    claim: Claim
+    obtained: str
+    verdict: str
+    provenance: str
+
+
+def ledger(claims: Mapping[str, Claim], found: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Every claim with what was obtained for it, in the order of ``claims.yaml``."""
+    last = {record["claim"]: record for record in found if record["claim"]}
+    rows = []
+    for name, claim in claims.items():
+        if name not in last:
+            rows.append(Row(claim, "", NOT_RUN, claim.provenance))
+            continue
+        record = last[name]
+        text = f"{record['value']:.4g} {record['unit']}".strip()
+        if record["lo"] != record["hi"]:
+            text += f" [{record['lo']:.4g}, {record['hi']:.4g}]"
+        rows.append(Row(claim, text, record["verdict"], record["provenance"]))
+    return rows
+
+
+def closing_table(rows: Sequence[Row]) -> "Table":
+    """The ledger for the terminal."""
+    from rich.table import Table
+
+    table = Table(title="Claims")
+    for column in ("claim", "expected", "obtained", "verdict", "provenance"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        colour = COLOURS.get(row.verdict, "default")
+        verdict = f"[{colour}]{row.verdict}[/{colour}]"
+        table.add_row(row.claim.id, row.claim.expected, row.obtained, verdict, row.provenance)
+    return table
+
+
+def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Base64 pictures of an executed notebook with their descriptions."""
+    found = []
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            picture = output.get("data", {}).get("image/png")
+            if picture:
+                alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+                found.append(("".join(picture).replace("\n", ""), alt))
+    return found
+
+
+def page(
+    profile: str,
+    rows: Sequence[Row],
+    notebooks: Mapping[str, Mapping[str, Any]],
+    failed: Sequence[str],
+) -> str:
+    """The offline page of a run: verdicts, what each notebook cost, and every figure."""
+    from jinja2 import Environment
+
+    template = (files("greenai_nb.suite") / "report.html.j2").read_text()
+    lessons = [
+        {
+            "name": name,
+            "title": source(notebook["cells"][0]).splitlines()[0].lstrip("# "),
+            "stamp": notebook["metadata"][STAMP],
+            "figures": figures(notebook),
+        }
+        for name, notebook in notebooks.items()
+    ]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        profile=profile, rows=rows, lessons=lessons, failed=failed, card=machine.card()
+    )
+
+
+def read_notebooks(out: Path) -> dict[str, Mapping[str, Any]]:
+    """The executed notebooks of a run by name."""
+    import json
+
+    return {path.stem: json.loads(path.read_text()) for path in sorted(out.glob("*.ipynb"))}

@@ -1,0 +1,1 @@
+"""Prior, penalty, forecasters and bounds: functions of arrays, free of torch."""
