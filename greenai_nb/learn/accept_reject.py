@@ -7,9 +7,6 @@ The chain aims at the Gibbs law of the theorem,
 with the sparsity prior pi. A step proposes w' and accepts it with probability min(1, rho_j), in
 logarithms: accept iff  log U < -lambda (l(w') - l(w)) + log pi(w') - log pi(w).
 
-Only one weight changes, so only one hidden unit changes, and every logit by a multiple of it: the
-loss change is a rank-1 update of cached logits instead of a forward pass.
-
 Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
 """
 
@@ -20,18 +17,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import nn
 
 from greenai_nb.data.datasets import Dataset
+from greenai_nb.learn import rank_one
 from greenai_nb.learn.fit import Fit, accuracy
-from greenai_nb.nets.architectures import mlp
+from greenai_nb.learn.rank_one import HIDDEN, OUTPUT, Move, Patch, State
+from greenai_nb.nets.architectures import mlp, mlp_weights
 from greenai_nb.theory import prior
 
 START_OUTPUT_WEIGHT = 0.5
 STEP_DECADES = 1.0
 REFRESH_EVERY = 2000
-HIDDEN, OUTPUT = 0, 1
+
+LossChange = Callable[[State, Move], tuple[float, Patch]]
 
 
 @dataclass(frozen=True)
@@ -52,57 +51,6 @@ class Settings:
     redraw_share: float = 0.1
 
 
-@dataclass(frozen=True)
-class Move:
-    """A proposed value for one weight; ``row`` and ``column`` index its layer's matrix."""
-
-    layer: int
-    row: int
-    column: int
-    value: float
-    change: float
-    log_prior_ratio: float
-
-
-@dataclass
-class State:
-    """The weights and what is cached of the network on the training images.
-
-    ``pixel_rows[j]`` are the images in which pixel j is not blank, the only ones that a weight on
-    pixel j can change, and ``pixel_values[j]`` its values there.
-    """
-
-    hidden: Float[Tensor, "hidden pixels"]
-    output: Float[Tensor, "classes hidden"]
-    images: Float[Tensor, "images pixels"]
-    labels: Int64[Tensor, " images"]
-    pixel_rows: list[Int64[Tensor, " rows"]]
-    pixel_values: list[Float[Tensor, " rows"]]
-    pixel_law: Float[np.ndarray, " pixels"]
-    activations: Float[Tensor, "hidden images"]
-    logits: Float[Tensor, "images classes"]
-    losses: Float[Tensor, " images"]
-
-
-@dataclass(frozen=True)
-class Patch:
-    """What an accepted move writes into the caches."""
-
-    rows: Int64[Tensor, " rows"] | slice
-    activations: Float[Tensor, " rows"] | None
-    logits: Float[Tensor, "rows classes"]
-    losses: Float[Tensor, " rows"]
-
-
-LossChange = Callable[[State, Move], tuple[float, Patch]]
-
-
-def weights(net: nn.Sequential) -> tuple[Tensor, Tensor]:
-    """The two weight matrices of ``mlp``, hidden and output, sharing memory with the network."""
-    hidden, output = (layer for layer in net if isinstance(layer, nn.Linear))
-    return hidden.weight.data, output.weight.data
-
-
 def start_sparse(net: nn.Sequential) -> None:
     """Set the weights of ``mlp`` to a sparse start, in place.
 
@@ -110,41 +58,12 @@ def start_sparse(net: nn.Sequential) -> None:
     second ten units turned. A draw from the prior, as on the slides, has the same limit law, but a
     network of near-zero weights passes no signal on and takes far longer to leave.
     """
-    hidden, output = weights(net)
+    hidden, output = mlp_weights(net)
     hidden.zero_()
     output.zero_()
     units = torch.arange(output.shape[1])
     sign = torch.where(units // len(output) % 2 == 0, 1.0, -1.0)
     output[units % len(output), units] = START_OUTPUT_WEIGHT * sign
-
-
-def init(net: nn.Sequential, images: Float[Tensor, "images pixels"], labels: Tensor) -> State:
-    """Cache the network ``mlp`` on the training images; its weights are changed in place."""
-    rows = [images[:, pixel].nonzero().squeeze(1) for pixel in range(images.shape[1])]
-    spread = images.std(0).double().numpy()
-    empty = torch.empty(0)
-    hidden, output = weights(net)
-    state = State(
-        hidden=hidden,
-        output=output,
-        images=images,
-        labels=labels,
-        pixel_rows=rows,
-        pixel_values=[images[where, pixel] for pixel, where in enumerate(rows)],
-        pixel_law=np.cumsum(spread / spread.sum()),
-        activations=empty,
-        logits=empty,
-        losses=empty,
-    )
-    refresh(state)
-    return state
-
-
-def refresh(state: State) -> None:
-    """Compute the caches from the weights, to undo the rounding of many updates."""
-    state.activations = state.hidden @ state.images.T
-    state.logits = (state.output @ state.activations.relu()).T.contiguous()
-    state.losses = cross_entropy(state.logits, state.labels)
 
 
 def propose(state: State, settings: Settings, generator: np.random.Generator) -> Move:
@@ -173,61 +92,6 @@ def propose(state: State, settings: Settings, generator: np.random.Generator) ->
     return Move(layer, row, column, float(new), float(new) - old, float(ratio))
 
 
-def cross_entropy(
-    logits: Float[Tensor, "images classes"], labels: Int64[Tensor, " images"]
-) -> Float[Tensor, " images"]:
-    """Cross-entropy of each image, log sum_c exp(z_c) - z_y: torch's own is four times slower here."""
-    return logits.logsumexp(1) - logits.gather(1, labels[:, None]).squeeze(1)
-
-
-def loss_change(state: State, move: Move) -> tuple[float, Patch]:
-    """Change of the summed cross-entropy under a move, by a rank-1 update of the cached logits."""
-    if move.layer == OUTPUT:
-        logits = state.logits.clone()
-        logits[:, move.row] += move.change * state.activations[move.column].relu()
-        losses = cross_entropy(logits, state.labels)
-        return _total(losses - state.losses), Patch(slice(None), None, logits, losses)
-    rows = state.pixel_rows[move.column]
-    before = state.activations[move.row].index_select(0, rows)
-    after = before + move.change * state.pixel_values[move.column]
-    moved = (after.relu() - before.relu())[:, None] * state.output[:, move.row]
-    logits = state.logits.index_select(0, rows) + moved
-    losses = cross_entropy(logits, state.labels.index_select(0, rows))
-    return _total(losses - state.losses.index_select(0, rows)), Patch(rows, after, logits, losses)
-
-
-def loss_change_by_forward(state: State, move: Move) -> tuple[float, Patch]:
-    """The same change by a forward pass of the whole network: the plain way, for comparison."""
-    hidden, output = state.hidden.clone(), state.output.clone()
-    (output if move.layer == OUTPUT else hidden)[move.row, move.column] = move.value
-    activations = hidden @ state.images.T
-    logits = (output @ activations.relu()).T.contiguous()
-    losses = cross_entropy(logits, state.labels)
-    changed = None if move.layer == OUTPUT else activations[move.row]
-    return _total(losses - state.losses), Patch(slice(None), changed, logits, losses)
-
-
-def _total(differences: Float[Tensor, " images"]) -> float:
-    """Sum in double precision: many small changes of both signs nearly cancel."""
-    return float(differences.sum(dtype=torch.float64))
-
-
-def commit(state: State, move: Move, patch: Patch) -> None:
-    """Write an accepted move into the weights and the caches."""
-    (state.output if move.layer == OUTPUT else state.hidden)[move.row, move.column] = move.value
-    state.logits[patch.rows] = patch.logits
-    state.losses[patch.rows] = patch.losses
-    if patch.activations is not None:
-        state.activations[move.row, patch.rows] = patch.activations
-
-
-def multiply_accumulates(state: State, move: Move) -> int:
-    """Multiply-accumulates of one rank-1 update."""
-    if move.layer == OUTPUT:
-        return len(state.labels)
-    return len(state.pixel_rows[move.column]) * (1 + state.output.shape[0])
-
-
 @torch.inference_mode()
 def fit_accept_reject(
     data: Dataset,
@@ -238,7 +102,7 @@ def fit_accept_reject(
     seed: int = 0,
     start: nn.Sequential | None = None,
     looks: int = 10,
-    change: LossChange = loss_change,
+    change: LossChange = rank_one.loss_change,
 ) -> Fit:
     """Train the one-hidden-layer network ``mlp`` by accept-reject, without any gradient.
 
@@ -256,7 +120,7 @@ def fit_accept_reject(
     else:
         net.load_state_dict(start.state_dict())
     generator = np.random.default_rng(seed)
-    state = init(net, images, data.train.labels)
+    state = rank_one.init(net, images, data.train.labels)
     tried, accepted = np.zeros(2, int), np.zeros(2, int)
     visited = [torch.zeros_like(state.hidden), torch.zeros_like(state.output)]
     operations, rows = 0, []
@@ -268,12 +132,12 @@ def fit_accept_reject(
         difference, patch = change(state, move)
         tried[move.layer] += 1
         visited[move.layer][move.row, move.column] = 1
-        operations += multiply_accumulates(state, move)
+        operations += rank_one.multiply_accumulates(state, move)
         if threshold < -settings.temper * difference + move.log_prior_ratio:
             accepted[move.layer] += 1
-            commit(state, move, patch)
+            rank_one.commit(state, move, patch)
         if step % REFRESH_EVERY == 0:
-            refresh(state)
+            rank_one.refresh(state)
         if step in look_at:
             share = accepted / np.maximum(tried, 1)
             rows.append(

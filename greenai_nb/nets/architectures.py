@@ -1,6 +1,7 @@
 """Small networks of the walk; every call draws its weights from torch's current generator."""
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from greenai_nb.nets.binary import BinaryConv2d, Sign
 
@@ -13,6 +14,14 @@ def mlp(inputs: int, hidden: int, classes: int = 10) -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(hidden, classes, bias=False),
     )
+
+
+def mlp_weights(
+    net: nn.Sequential,
+) -> tuple[Float[Tensor, "hidden inputs"], Float[Tensor, "classes hidden"]]:
+    """The weight matrices of ``mlp``, hidden and output, sharing memory with the network."""
+    hidden, output = (layer for layer in net if isinstance(layer, nn.Linear))
+    return hidden.weight.data, output.weight.data
 
 
 def cnn(filters: int, classes: int = 10) -> nn.Sequential:

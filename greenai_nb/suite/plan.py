@@ -71,7 +71,10 @@ def lessons(folder: Path) -> dict[str, Lesson]:
 
 def read_lesson(path: Path) -> Lesson:
     """Read a notebook. Raises ``UsageError`` where it has no title or no right parameters cell."""
-    content = json.loads(path.read_text())
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path.name} is not a notebook file ({error}). Restore it.") from error
     tagged = [
         source(cell)
         for cell in content["cells"]

@@ -1,0 +1,73 @@
+"""What several tests share: small data, and a project of small notebooks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from greenai_nb.data.datasets import Dataset, Split
+
+
+@pytest.fixture
+def tiny_data() -> Dataset:
+    """Sixty images of 4 x 4 in three classes, a bright row telling the class."""
+    rng = np.random.default_rng(0)
+
+    def split(count: int) -> Split:
+        labels = rng.integers(0, 3, count)
+        images = rng.integers(0, 80, (count, 1, 4, 4)) * (rng.random((count, 1, 4, 4)) < 0.5)
+        images[np.arange(count), 0, labels] += 150
+        return Split(torch.tensor(images, dtype=torch.uint8), torch.tensor(labels))
+
+    return Dataset("tiny", split(60), split(30), split(30), ("a", "b", "c"), "made here", "none", "")
+
+
+def cell(source: str, kind: str = "code", tags: tuple[str, ...] = ()) -> dict:
+    """A notebook cell."""
+    made = {"cell_type": kind, "id": f"c{abs(hash(source)) % 10**8}", "source": source}
+    made["metadata"] = {"tags": list(tags)} if tags else {}
+    if kind == "code":
+        made |= {"execution_count": None, "outputs": []}
+    return made
+
+
+def write_notebook(path: Path, *cells: dict, **metadata: object) -> Path:
+    """A notebook file with a title and the given cells."""
+    metadata |= {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    content = {"cells": [cell(f"# {path.stem}", "markdown"), *cells], "metadata": metadata}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content | {"nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+PARAMETERS = cell(
+    "threads: int = 1  # threads, in [1, 64]\nn: int = 3  # a number, in [0, 9]", tags=("parameters",)
+)
+RECORD = cell(
+    "from greenai_nb.suite.notebook import check, record\n"
+    "P = check(globals())\nrecord('n', P.n, '', 'counted')"
+)
+
+
+@pytest.fixture
+def small_project(tmp_path: Path) -> Path:
+    """A project of three small notebooks: one that works, one that can fail, one that reads records."""
+    root = tmp_path / "project"
+    write_notebook(root / "notebooks" / "01_works.ipynb", PARAMETERS, RECORD)
+    fail = cell("assert n != 7, 'seven is not liked'")
+    write_notebook(root / "notebooks" / "02_may_fail.ipynb", PARAMETERS, RECORD, fail)
+    read = cell(
+        "from greenai_nb.suite.records import collect\n"
+        "from greenai_nb.suite.notebook import record\n"
+        "record('seen', len(collect()), '', 'counted')"
+    )
+    write_notebook(root / "notebooks" / "90_reads.ipynb", PARAMETERS, read, reads_records=True)
+    profiles = root / "notebooks" / "profiles"
+    profiles.mkdir()
+    (profiles / "tutorial.yaml").write_text("{}\n")
+    (profiles / "ci.yaml").write_text("02_may_fail: {n: 4}\n")
+    (root / "requirements.lock").write_text("numpy==2.0.0\n")
+    (root / "claims.yaml").write_text("[]\n")
+    return root

@@ -1,0 +1,253 @@
+"""The runner, on a small project: what it keeps, what it says, and with which exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import pytest
+from conftest import PARAMETERS, cell, write_notebook
+
+from greenai_nb.suite import cli, project
+
+
+@pytest.fixture
+def greenai(small_project, monkeypatch, capsys):
+    """Call the command line in this process, on the small project: exit code and what was printed."""
+    monkeypatch.setattr(project, "root", lambda: small_project)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["greenai", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        printed = capsys.readouterr()
+        return exit_.value.code or 0, printed.out + printed.err
+
+    return call
+
+
+def stamps(folder):
+    return {
+        path.stem: json.loads(path.read_text())["metadata"]["greenai"] for path in folder.glob("*.ipynb")
+    }
+
+
+def test_a_run_leaves_notebooks_records_and_a_page_and_the_next_does_nothing(greenai, small_project):
+    code, said = greenai("run")
+    out = small_project / "results" / "tutorial"
+    assert code == 0, said
+    assert {path.name for path in out.iterdir()} == {
+        ".lock", "01_works.ipynb", "02_may_fail.ipynb", "90_reads.ipynb", "index.html", "records.jsonl",
+    }  # fmt: skip
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    names = {(record["notebook"], record["name"]) for record in records}
+    assert {
+        ("01_works", "n"),
+        ("01_works", "time_s"),
+        ("01_works", "peak_ram_mb"),
+        ("90_reads", "seen"),
+    } <= names
+    assert all(record["parameters"]["n"] == 3 for record in records)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.ipynb")}
+    code, said = greenai("run")
+    assert code == 0 and "0 of 3 notebooks to run" in said
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("*.ipynb")}
+
+    (out / "02_may_fail.ipynb").unlink()
+    code, said = greenai("run")
+    assert code == 0 and "1 of 3 notebooks to run" in said
+    after = {path: path.stat().st_mtime_ns for path in out.glob("*.ipynb")}
+    assert {path.stem for path in after if after[path] != before[path]} == {"02_may_fail"}
+
+    write_notebook(small_project / "notebooks" / "01_works.ipynb", PARAMETERS, cell("1 + 1"))
+    assert "2 of 3 notebooks to run" in greenai("run")[1], "the changed one and the one that reads it"
+    assert "3 of 3 notebooks to run" in greenai("run", "--force")[1]
+
+
+def test_a_failing_notebook_does_not_stop_the_others(greenai, small_project):
+    out = small_project / "out"
+    assert greenai("run", "--out", out)[0] == 0
+    code, said = greenai("run", "--out", out, "-p", "n=7")
+    assert code == 1
+    assert "02_may_fail failed at cell" in said and "seven is not liked" in said
+    assert set(stamps(out)) == {"01_works", "90_reads"}
+    failed = json.loads((out / "failed" / "02_may_fail.ipynb").read_text())
+    assert any(o["output_type"] == "error" for c in failed["cells"] for o in c.get("outputs", ()))
+    assert "02_may_fail" in (out / "index.html").read_text()
+    assert greenai("run", "--out", out)[0] == 0
+    assert not list((out / "failed").iterdir())
+
+
+def test_the_profile_and_the_parameters_reach_the_notebook(greenai, small_project):
+    assert greenai("run", "--profile", "ci", "-p", "threads=2")[0] == 0
+    found = stamps(small_project / "results" / "ci")
+    assert found["01_works"]["parameters"] == {"threads": 2, "n": 3}
+    assert found["02_may_fail"]["parameters"] == {"threads": 2, "n": 4}
+    assert all(stamp["time_s"] > 0 and stamp["peak_ram_mb"] > 10 for stamp in found.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "-p", "m=1"], "no parameter"),
+        (["run", "-p", "n"], "name=value"),
+        (["run", "-p", "n=x"], "expected an int"),
+        (["run", "-p", "n=77"], "in [0, 9]"),
+        (["run", "-p", "threads=0"], "in [1, 64]"),
+        (["run", "01_work"], "Did you mean '01_works'"),
+        (["run", "--profile", "pape"], "no profile 'pape'"),
+        (["run", "--out", "/dev/null/results"], "Choose a folder with --out"),
+        (["run", "--jobs", "0"], "--jobs"),
+        (["walk"], "walk"),
+        (["publish", "--out", "/nowhere"], "Run it first"),
+    ],
+)
+def test_wrong_use_is_said_with_exit_code_2(greenai, small_project, arguments, said):
+    code, printed = greenai(*arguments)
+    assert code == 2 and said in " ".join(printed.split())
+    assert not (small_project / "results").exists()
+
+
+def test_a_corrupted_notebook_is_named(greenai, small_project):
+    (small_project / "notebooks" / "01_works.ipynb").write_text("{half")
+    code, said = greenai("run")
+    assert code == 2 and "01_works.ipynb" in said
+
+
+def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_half_written(small_project):
+    write_notebook(
+        small_project / "notebooks" / "03_sleeps.ipynb", PARAMETERS, cell("import time; time.sleep(60)")
+    )
+    out = small_project / "out"
+    program = (
+        "import sys, pathlib; from greenai_nb.suite import cli, project; "
+        f"project.root = lambda: pathlib.Path({str(small_project)!r}); "
+        f"sys.argv = ['greenai', 'run', '--out', {str(out)!r}, '--jobs', '2']; cli.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not {"01_works", "02_may_fail"} <= set(stamps(out) if out.exists() else ()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and "finished notebooks are kept" in said
+    assert set(stamps(out)) == {"01_works", "02_may_fail"}
+    assert {path.name for path in out.iterdir()} == {
+        ".lock",
+        "01_works.ipynb",
+        "02_may_fail.ipynb",
+        "records.jsonl",
+    }
+
+
+def test_two_runs_do_not_write_to_one_folder(greenai, small_project):
+    from greenai_nb.suite.runner import results_folder
+
+    with results_folder(small_project / "out"):
+        code, said = greenai("run", "--out", small_project / "out")
+    assert code == 2 and "another run is writing" in said
+
+
+def test_the_list_names_notebooks_and_parameters(greenai):
+    code, said = greenai("list")
+    assert code == 0 and "01_works" in said and "n=3" in said
+
+
+class Page(HTMLParser):
+    """Counts what a page holds and what it would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.pictures, self.fetched, self.ids, self.links = [], [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids.add(found.get("id"))
+        if tag == "img":
+            self.pictures.append(found.get("alt", ""))
+        if tag in ("img", "script", "link", "iframe"):
+            self.fetched.append(found.get("src") or found.get("href") or "")
+        if tag == "a":
+            self.links.append(found["href"])
+
+
+@pytest.fixture(scope="session")
+def ci_run(tmp_path_factory):
+    """The walk of the repository at ci size, once for all tests."""
+    out = tmp_path_factory.mktemp("walk") / "ci"
+    command = [sys.executable, "-m", "greenai_nb.suite", "run", "--profile", "ci", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+def test_the_walk_runs_at_ci_size(ci_run):
+    out, said = ci_run
+    walk = {path.stem for path in project.notebooks().glob("[0-9]*.ipynb")}
+    assert set(stamps(out)) == walk
+    assert "holds" in said and "fails" not in said and "not run" not in said
+    peaks = {name: stamp["peak_ram_mb"] for name, stamp in stamps(out).items()}
+    assert max(peaks.values()) < 1000, peaks
+
+
+def test_the_page_of_the_walk_opens_offline(ci_run):
+    out, _ = ci_run
+    page = Page((out / "index.html").read_text())
+    assert len(page.pictures) >= 20 and all(len(alt.split()) >= 5 for alt in page.pictures)
+    assert all(source.startswith("data:image/png;base64,") for source in page.fetched)
+    for link in page.links:
+        assert (link[1:] in page.ids) if link.startswith("#") else (out / link).is_file(), link
+
+
+def test_every_notebook_gives_a_receipt_with_provenance(ci_run):
+    out, _ = ci_run
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    energy = {
+        record["notebook"]: record["provenance"] for record in records if record["name"] == "energy_j"
+    }
+    assert set(energy) == set(stamps(out)) and set(energy.values()) <= {"measured", "estimated"}
+
+
+def test_copies_at_ci_size_pass_nbval(ci_run, tmp_path):
+    """The committed outputs of the marked cells are compared; every other cell must run."""
+    import papermill
+
+    out, _ = ci_run
+    for name, stamp in stamps(out).items():
+        source = project.notebooks() / f"{name}.ipynb"
+        papermill.execute_notebook(
+            str(source), str(tmp_path / source.name), stamp["parameters"], prepare_only=True
+        )
+    template = project.notebooks() / "_template.ipynb"
+    (tmp_path / template.name).write_bytes(template.read_bytes())
+    environment = {
+        **os.environ,
+        "GREENAI_RESULTS": str(out),
+        "GREENAI_PROFILE": "ci",
+        "GREENAI_INTERACTIVE": "0",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval-lax",
+        "-q",
+        "-n",
+        "2",
+        "--dist",
+        "loadscope",
+        str(tmp_path),
+    ]
+    options = ["-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path)]
+    done = subprocess.run(
+        [*command, *options], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

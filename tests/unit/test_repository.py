@@ -1,0 +1,107 @@
+"""The street: what a stranger relies on before any notebook is open."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from greenai_nb.suite import project
+
+ROOT = project.root()
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split("\n")
+    if name
+]
+LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
+
+
+def test_the_lock_pins_by_name_and_version_alone():
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line), line
+
+
+def test_the_lock_covers_what_the_project_asks_for():
+    def canonical(name):
+        return re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", name)[0]).lower()
+
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = asked["dependencies"] + [
+        each for extra in asked["optional-dependencies"].values() for each in extra
+    ]
+    assert {canonical(name) for name in names} <= {canonical(name) for name in LOCK}
+
+
+def test_binder_installs_what_conda_installs():
+    assert (ROOT / "binder/environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
+    pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    lock = next(line.removeprefix("-r ") for line in pip if line.startswith("-r"))
+    for folder in (ROOT, ROOT / "binder"):
+        assert (folder / lock).read_text() == (ROOT / "requirements.lock").read_text()
+    assert any("download.pytorch.org/whl/cpu" in line for line in pip)
+    assert not (ROOT / ".binder").exists()
+
+
+def test_binder_scripts_fail_loudly():
+    for name in ("postBuild", "start"):
+        script = ROOT / "binder" / name
+        assert "set -euo pipefail" in script.read_text() and script.stat().st_mode & 0o111
+
+
+def test_binder_can_be_configured():
+    command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    dockerfile = done.stdout + done.stderr
+    assert done.returncode == 0, dockerfile[-2000:]
+    assert '--file "binder/environment.yml"' in dockerfile and "RUN ./binder/postBuild" in dockerfile
+
+
+def test_readme_names_commands_that_exist():
+    text = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.M))
+    assert {"run", "test", "lab"} <= named <= targets
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_lesson_table_is_the_walk():
+    names = re.findall(r"\(notebooks/(\w+)\.ipynb\)", (ROOT / "README.md").read_text())
+    assert names == sorted(path.stem for path in project.notebooks().glob("[0-9]*.ipynb"))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, greenai_nb; print([m for m in ('torch', 'numpy', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_starts_without_torch():
+    code = "import sys, greenai_nb.suite.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "greenai_nb").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_file_says_one_thing(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 260, "a file past some 250 lines says two things"
+    assert ast.get_docstring(ast.parse(text)), "a file begins with what it is for"
+    if path.name == "__init__.py" and path.parent.name != "greenai_nb":
+        assert len(ast.parse(text).body) == 1, "a room's __init__ is one docstring"
+
+
+@pytest.mark.skipif(not TRACKED, reason="not a git checkout")
+def test_nothing_names_a_path_of_one_machine():
+    machine = re.compile(r"(?<![\w.:/<])/(?:home|root|Users|work|mnt)/[\w.-]+/")
+    for path in TRACKED:
+        if path.suffix in {".py", ".md", ".yaml", ".yml", ".toml", ".cff", ".ipynb"} and path.is_file():
+            found = machine.search(path.read_text())
+            assert not found or Path(__file__) == path, f"{path}: {found}"

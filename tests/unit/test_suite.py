@@ -1,0 +1,305 @@
+import json
+import math
+
+import pytest
+from conftest import PARAMETERS, RECORD, cell, write_notebook
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from greenai_nb.suite import claims, exercises, notebook, plan, project, records
+from greenai_nb.suite.errors import UsageError
+from greenai_nb.suite.fingerprint import fingerprint, imported
+
+NO_PROFILE: dict = {}
+
+
+def a_claim(**changes):
+    known = {
+        "id": "x", "sentence": "s", "source": "ours", "notebook": "n", "metric": "m", "unit": "%",
+        "provenance": "measured", "judged_at": ("tutorial",), "at_least": 10, "at_most": 20,
+    }  # fmt: skip
+    return claims.Claim(**known | changes)
+
+
+@pytest.mark.parametrize(
+    ("values", "profile", "verdict"),
+    [
+        ([15], "tutorial", "holds"),
+        ([10], "tutorial", "holds"),
+        ([9], "tutorial", "fails"),
+        ([math.nan], "tutorial", "fails"),
+        ([14, 15, 16], "tutorial", "holds"),
+        ([30, 31, 32], "tutorial", "fails"),
+        ([11, 15, 19], "tutorial", "undecided"),
+        ([15, 15], "tutorial", "undecided"),
+        ([15, 15], "ci", "recorded"),
+    ],
+)
+def test_verdicts(values, profile, verdict):
+    assert claims.judge(a_claim(), values, profile).verdict == verdict
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=9))
+def test_the_interval_is_students(values):
+    got = claims.judge(a_claim(), values, "tutorial")
+    low, high = stats.t.interval(0.95, len(values) - 1, got.value, max(stats.sem(values), 1e-300))
+    assert (got.low, got.high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_an_incomplete_claim_is_named(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text("- id: half\n  sentence: only half\n")
+    with pytest.raises(UsageError, match=r"claim half in claims\.yaml: missing"):
+        claims.load_claims(path)
+
+
+def test_every_claim_is_tested_by_its_notebook_and_no_other():
+    tested = {
+        (name, claim_id)
+        for name, lesson in plan.lessons(project.notebooks()).items()
+        for claim_id in _claims_called(lesson)
+    }
+    assert tested == {(claim.notebook, claim.id) for claim in claims.load_claims().values()}
+
+
+def _claims_called(lesson):
+    import ast
+
+    from greenai_nb.suite.fingerprint import code_cells
+
+    for text in code_cells(lesson.content):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "claim":
+                yield node.args[0].value
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """Everything that is displayed, as (data, metadata)."""
+    found = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, metadata=None, raw=False: found.append((data, metadata))
+    )
+    return found
+
+
+def namespace(*cells, **values):
+    return {"In": ["", *cells], **values}
+
+
+def test_check_returns_frozen_cast_parameters(capsys):
+    source = "seed: int = 0  # seed, in [0, 9]\nrates: list[float] = [1.0]  # rates"
+    values = notebook.check(namespace(source, seed=3, rates=[2]))
+    assert values.seed == 3 and values.rates == (2.0,)
+    with pytest.raises(AttributeError):
+        values.seed = 4
+    printed = capsys.readouterr().out
+    assert "seed  = 3  (default 0)" in printed and "minutes" in printed
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "said"),
+    [
+        ([], {}, "no parameters cell"),
+        (["seed: int = 0  # seed, in [0, 9]"], {"seed": "x"}, "expected an int"),
+        (["seed: int = 0  # seed, in [0, 9]"], {"seed": 10}, r"in \[0, 9\]"),
+        (
+            ["seed: int = 0  # seed", "# Parameters\nsede = 1"],
+            {"seed": 0, "sede": 1},
+            "Did you mean 'seed'",
+        ),
+    ],
+)
+def test_check_stops_wrong_parameters(cells, values, said):
+    with pytest.raises(UsageError, match=said):
+        notebook.check(namespace(*cells, **values))
+
+
+def test_records_and_claims_are_displayed_for_machines_and_people(displayed, monkeypatch):
+    monkeypatch.setattr(claims, "load_claims", lambda: {"x": a_claim()})
+    monkeypatch.setenv(project.PROFILE_VARIABLE, "tutorial")
+    notebook.record("speed", 3.0, "1/s", "measured")
+    notebook.claim("x", [14, 15, 16])
+    (first, _), (second, _) = displayed
+    assert first["text/plain"] == "record speed: 3 1/s (measured)"
+    assert first[records.MIME][0]["value"] == 3.0
+    assert second["text/plain"].startswith("claim x: holds") and "n = 3" in second["text/plain"]
+    assert second[records.MIME][0]["verdict"] == "holds"
+
+
+def test_unknown_claims_and_provenances_are_refused(displayed, monkeypatch):
+    monkeypatch.setattr(claims, "load_claims", lambda: {"right-name": a_claim()})
+    with pytest.raises(UsageError, match="Did you mean 'right-name'"):
+        notebook.claim("rightname", 1)
+    with pytest.raises(UsageError, match="guessed"):
+        notebook.record("x", 1, "", "guessed")
+
+
+def test_a_receipt_never_shows_energy_without_its_provenance(displayed):
+    from greenai_nb.energy.meter import Reading
+
+    notebook.receipt(Reading(5.0, 4.0, 6.0, "estimated", "by a model", 2.0, 1.5), proposals=10)
+    text = displayed[0][0]["text/plain"]
+    assert "4 to 6 J (estimated: by a model)" in text and "10 proposals (counted)" in text
+    energy = [r for r in displayed[0][0][records.MIME] if r["name"] == "energy_j"]
+    assert energy[0]["provenance"] == "estimated" and (energy[0]["lo"], energy[0]["hi"]) == (4.0, 6.0)
+
+
+def test_records_are_read_back_complete(tmp_path):
+    output = {"data": {records.MIME: [records.entry("a", 1, "s", "measured")]}}
+    content = {"cells": [{"outputs": [output]}, {}]}
+    (found,) = records.extract(content, "nb", {"seeds": [1, 2]}, "ci")
+    assert set(found) == set(records.FIELDS)
+    assert (found["notebook"], found["seed"], found["profile"]) == ("nb", [1, 2], "ci")
+    (tmp_path / "records.jsonl").write_text(json.dumps(found) + "\n")
+    assert records.collect(tmp_path).value.tolist() == [1.0]
+    with pytest.raises(UsageError, match="make run"):
+        records.collect(tmp_path / "absent")
+
+
+SOLVED = {
+    (name, exercise)
+    for name in (path.stem for path in (project.notebooks() / "solutions").glob("*.py"))
+    for exercise in exercises.load(name).CASES
+}
+
+
+@pytest.mark.parametrize(("name", "exercise"), sorted(SOLVED))
+def test_solutions_are_right_and_stubs_are_not_started(name, exercise):
+    solution = getattr(exercises.load(name), exercise)
+    assert exercises.verdict(name, solution).startswith("right")
+
+    def stub(*_):
+        return ...
+
+    stub.__name__ = exercise
+    assert exercises.verdict(name, stub).startswith("not started")
+    assert solution.__doc__.startswith("Hint:")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("12_sparsity_penalty", lambda weights, scale: 4 * len(weights) * math.log(1 + 1 / scale)),
+        ("12_sparsity_penalty", lambda weights, scale: 1 / 0),
+        ("12_sparsity_penalty", lambda weights, scale: "a lot"),
+        ("12_sparsity_penalty", lambda weights, scale: [0.0]),
+    ],
+)
+def test_a_wrong_answer_is_told_the_smallest_case(name, wrong):
+    wrong.__name__ = "my_penalty"
+    said = exercises.verdict(name, wrong)
+    assert said.startswith("wrong: my_penalty(")
+
+
+def test_misconceptions_are_rejected():
+    def accepts(log_uniform, before, after, lam, prior_ratio):
+        return log_uniform > -lam * (after - before) + prior_ratio
+
+    def xnor_dot(a, b, n):
+        return n - (a ^ b).bit_count()
+
+    def prune_smallest(weights, share):
+        order = sorted(range(len(weights)), key=lambda at: weights[at])
+        return [0.0 if at in order[: round(share * len(weights))] else w for at, w in enumerate(weights)]
+
+    for name, answer in (
+        ("31_accept_or_reject", accepts),
+        ("21_xnor_layers", xnor_dot),
+        ("41_prune_and_survive", prune_smallest),
+    ):
+        assert exercises.verdict(name, answer).startswith("wrong")
+
+
+def test_stubs_in_the_notebooks_have_their_solutions_signature():
+    import inspect
+    import re
+
+    for name, lesson in plan.lessons(project.notebooks()).items():
+        text = "\n".join("".join(c["source"]) for c in lesson.content["cells"])
+        called = set(re.findall(r'^exercise\("(\w+)", (\w+)\)', text, re.M))
+        assert called == {pair for pair in SOLVED if pair[0] == name} and called
+        for _, exercise in called:
+            signature = str(inspect.signature(getattr(exercises.load(name), exercise)))
+            assert f"def {exercise}{signature}:" in text
+
+
+def test_the_fingerprint_sees_code_parameters_and_every_imported_module(tmp_path):
+    package = tmp_path / "greenai_nb"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("from greenai_nb import b\n")
+    (package / "b.py").write_text("x = 1\n")
+    (package / "c.py").write_text("y = 1\n")
+    content = {"cells": [cell("from greenai_nb.a import something"), cell("prose", "markdown")]}
+
+    def mark(parameters=NO_PROFILE, others=()):
+        return fingerprint(content, parameters, tmp_path, others)
+
+    assert [path.name for path in imported(["import greenai_nb.a"], tmp_path)] == [
+        "__init__.py",
+        "a.py",
+        "b.py",
+    ]
+    first = mark()
+    (package / "c.py").write_text("y = 2\n")
+    content["cells"][1]["source"] = "other prose"
+    assert mark() == first
+    assert mark({"n": 1}) != first and mark(others=["lock"]) != first
+    (package / "b.py").write_text("x = 2\n")
+    assert mark() != first
+    second = mark()
+    content["cells"][0]["source"] += "\n1"
+    assert mark() != second
+
+
+def test_profiles_and_overrides_are_laid_over_the_defaults(small_project):
+    walk = plan.lessons(small_project / "notebooks")
+    settings = plan.read_profile(small_project / "notebooks", "ci", walk)
+    jobs = plan.make(walk, settings, {"threads": "2"}, 5, small_project, small_project / "out")
+    values = {job.name: dict(job.parameters) for job in jobs}
+    assert values["01_works"] == {"threads": 2, "n": 3} and values["02_may_fail"]["n"] == 4
+    assert [job.name for job in jobs][-1] == "90_reads"
+    assert jobs[0].injected.keys() <= {"threads", "n"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "profile", "names", "said"),
+    [
+        ({"nn": "1"}, "ci", [], "Did you mean 'n'"),
+        ({"n": "x"}, "ci", [], "expected an int"),
+        ({"n": "10"}, "ci", [], r"in \[0, 9\]"),
+        ({"threads": "0"}, "ci", [], r"in \[1, 64\]"),
+        ({}, "tutoril", [], "Did you mean 'tutorial'"),
+        ({}, "ci", ["01_work"], "Did you mean '01_works'"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_before_anything_runs(
+    small_project, overrides, profile, names, said
+):
+    walk = plan.lessons(small_project / "notebooks")
+    with pytest.raises(UsageError, match=said):
+        settings = plan.read_profile(small_project / "notebooks", profile, walk)
+        plan.make(plan.select(walk, names), settings, overrides, 1, small_project, small_project / "out")
+
+
+def test_a_profile_that_names_no_notebook_is_refused(small_project):
+    (small_project / "notebooks" / "profiles" / "ci.yaml").write_text("01_work: {n: 1}\n")
+    walk = plan.lessons(small_project / "notebooks")
+    with pytest.raises(UsageError, match="Did you mean '01_works'"):
+        plan.read_profile(small_project / "notebooks", "ci", walk)
+
+
+def test_notebooks_are_found_by_number(small_project):
+    walk = plan.lessons(small_project / "notebooks")
+    assert list(plan.select(walk, ["02"])) == ["02_may_fail"]
+
+
+def test_a_notebook_without_one_parameters_cell_is_refused(tmp_path):
+    path = write_notebook(tmp_path / "03_none.ipynb", RECORD)
+    with pytest.raises(UsageError, match="0 cells tagged parameters"):
+        plan.read_lesson(path)
+    path = write_notebook(tmp_path / "04_two.ipynb", PARAMETERS, PARAMETERS)
+    with pytest.raises(UsageError, match="2 cells tagged parameters"):
+        plan.read_lesson(path)
