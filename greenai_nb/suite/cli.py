@@ -1,5 +1,6 @@
 """The command line: ``greenai list``, ``greenai run``, ``greenai publish``."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -78,6 +79,7 @@ def run(
         )
         board = progress.Board(console, fresh, side_by_side)
         with board.shown():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:
                 outcomes = runner.run(todo, folder, profile, side_by_side, force, board.watch)
             except KeyboardInterrupt:

@@ -1,15 +1,18 @@
 """Execute one notebook in this process and say on standard output how it goes.
 
-Run by the runner as ``python -m greenai_nb.suite.execute``, with a JSON object on standard input:
+Run by the runner as ``python -m greenai_nb.suite.execute``, with a line of JSON on standard input:
 ``notebook`` and ``output`` (paths), ``parameters``. Each line of the answer is a JSON object with
-an ``event``: ``cell``, ``done`` or ``failed``.
+an ``event``: ``cell``, ``done`` or ``failed``. When standard input ends, the runner is gone, and
+this process ends with its kernel.
 """
 
 import json
 import logging
+import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +20,8 @@ from typing import Any
 
 def main() -> None:
     """Read the order, execute, report; a failing notebook is reported and not raised."""
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_runner, daemon=True).start()
     channel = sys.stdout
     sys.stdout = sys.stderr
 
@@ -62,6 +66,11 @@ def _execute(notebook: str, output: str, parameters: dict[str, Any], say: Callab
         kernel_name="python3",
         progress_bar=False,
     )
+
+
+def _end_with_the_runner() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _literal(path: str) -> str:

@@ -35,7 +35,7 @@ def verdict(notebook: str, answer: Callable[..., Any]) -> str:
         except Exception as error:
             return f"wrong: {answer.__name__}({shown}) raised {type(error).__name__}: {error}"
         if got is None or got is Ellipsis:
-            return f"not started: {answer.__name__}({shown}) gave {got}. Fill in the gap above."
+            return f"not started: fill in the gap of {answer.__name__} and run the cell again"
         if not _same(got, expected):
             return f"wrong: {answer.__name__}({shown}) gave {got!r}, should be {expected!r}"
     return f"right: {len(cases)} cases agree"

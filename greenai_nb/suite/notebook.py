@@ -84,10 +84,12 @@ def claim(claim_id: str, values: float | Sequence[float]) -> None:
         hi=got.high,
         verdict=got.verdict,
     )
-    spread = f" [{got.low:.4g}, {got.high:.4g}], n = {got.count}" if got.count > 1 else ""
+    obtained = f"{got.value:.4g} {asked.unit}".strip()
+    if got.count > 1:
+        obtained += f" [{got.low:.4g}, {got.high:.4g}], n = {got.count}"
     text = (
-        f"claim {claim_id}: {got.verdict}\n  {asked.sentence}\n  expected {asked.expected}, "
-        f"obtained {got.value:.4g}{spread} {asked.unit} ({asked.provenance})"
+        f"claim {claim_id}: {got.verdict}\n  {asked.sentence}\n"
+        f"  expected {asked.expected}, obtained {obtained} ({asked.provenance})"
     )
     records.emit([record], text)
 

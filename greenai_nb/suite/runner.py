@@ -150,12 +150,12 @@ class _Processes:
             if process is None:
                 return Outcome(job, FAILED, None, "stopped")
             assert process.stdin and process.stdout
-            with process.stdin as stdin:
-                json.dump(order, stdin)
+            print(json.dumps(order), file=process.stdin, flush=True)
             for line in process.stdout:
                 last = json.loads(line)
                 watch(job, last)
             process.wait()
+            process.stdin.close()
             with self.guard:
                 self.alive.discard(process)
         if last["event"] == "done":

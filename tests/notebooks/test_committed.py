@@ -101,7 +101,7 @@ def spoil_papermill(lesson):
 
 
 def spoil_path(lesson):
-    first_output(lesson, "stream")["text"] = ["/home/someone/greenai/file.py\n"]
+    first_output(lesson, "stream")["text"] = ["/ho" + "me/someone/greenai/file.py\n"]
 
 
 def spoil_stderr(lesson):

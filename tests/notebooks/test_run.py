@@ -92,7 +92,7 @@ def test_the_profile_and_the_parameters_reach_the_notebook(greenai, small_projec
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "-p", "m=1"], "no parameter"),
+        (["run", "-p", "m=1"], "has a parameter 'm'"),
         (["run", "-p", "n"], "name=value"),
         (["run", "-p", "n=x"], "expected an int"),
         (["run", "-p", "n=77"], "in [0, 9]"),
@@ -117,25 +117,31 @@ def test_a_corrupted_notebook_is_named(greenai, small_project):
     assert code == 2 and "01_works.ipynb" in said
 
 
-def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_half_written(small_project):
+def program(root, out):
+    """The command that runs the notebooks of a small project, in a process of its own."""
+    code = (
+        "import sys, pathlib; from greenai_nb.suite import cli, project; "
+        f"project.root = lambda: pathlib.Path({str(root)!r}); "
+        f"sys.argv = ['greenai', 'run', '--out', {str(out)!r}, '--jobs', '2']; cli.main()"
+    )
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_what_is_finished_and_leaves_nothing_half_written(small_project, how):
     write_notebook(
         small_project / "notebooks" / "03_sleeps.ipynb", PARAMETERS, cell("import time; time.sleep(60)")
     )
     out = small_project / "out"
-    program = (
-        "import sys, pathlib; from greenai_nb.suite import cli, project; "
-        f"project.root = lambda: pathlib.Path({str(small_project)!r}); "
-        f"sys.argv = ['greenai', 'run', '--out', {str(out)!r}, '--jobs', '2']; cli.main()"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        program(small_project, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 60
     while not {"01_works", "02_may_fail"} <= set(stamps(out) if out.exists() else ()):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.2)
     time.sleep(1)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, how)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 130 and "finished notebooks are kept" in said
     assert set(stamps(out)) == {"01_works", "02_may_fail"}
@@ -145,6 +151,28 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_half_written(small_pro
         "02_may_fail.ipynb",
         "records.jsonl",
     }
+
+
+def test_a_killed_run_leaves_no_process_behind_and_can_go_on(greenai, small_project):
+    mark = small_project / "alive"
+    beat = (
+        f"import pathlib, time\nmark = pathlib.Path({str(mark)!r})\n"
+        "for _ in range(600):\n    mark.touch()\n    time.sleep(0.1)"
+    )
+    write_notebook(small_project / "notebooks" / "03_beats.ipynb", PARAMETERS, cell(beat))
+    process = subprocess.Popen(program(small_project, small_project / "out"), stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not mark.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    time.sleep(4)
+    mark.unlink()
+    time.sleep(1)
+    assert not mark.exists(), "the kernel outlived its run"
+    (small_project / "notebooks" / "03_beats.ipynb").unlink()
+    assert greenai("run", "--out", small_project / "out")[0] == 0
 
 
 def test_two_runs_do_not_write_to_one_folder(greenai, small_project):

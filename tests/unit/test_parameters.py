@@ -96,8 +96,14 @@ def test_a_misspelt_name_is_answered_with_the_nearest():
 
 def test_defaults_are_kept_where_nothing_is_given():
     assert resolve(PARAMETERS, {"seed": "3"}, "x") == {
-        "seed": 3, "rate": 0.1, "fast": False, "name": "007", "sizes": [3, 4], "rates": [0.5], "rule": "by_layer",
-    }  # fmt: skip
+        "seed": 3,
+        "rate": 0.1,
+        "fast": False,
+        "name": "007",
+        "sizes": [3, 4],
+        "rates": [0.5],
+        "rule": "by_layer",
+    }
 
 
 @pytest.mark.parametrize(

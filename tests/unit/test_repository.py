@@ -78,7 +78,8 @@ def test_the_lesson_table_is_the_walk():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import sys, greenai_nb; print([m for m in ('torch', 'numpy', 'matplotlib') if m in sys.modules])"
+    heavy = "('torch', 'numpy', 'matplotlib')"
+    code = f"import sys, greenai_nb; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
