@@ -69,7 +69,7 @@ def first_output(lesson, kind):
 
 
 def spoil_code(lesson):
-    lesson.content["cells"][3]["source"] = ["import os\n", *lesson.content["cells"][3]["source"]]
+    lesson.content["cells"][2]["source"] = ["import os\n", *lesson.content["cells"][3]["source"]]
 
 
 def spoil_order(lesson):
@@ -93,7 +93,7 @@ def spoil_description(lesson):
 
 
 def spoil_metadata(lesson):
-    lesson.content["cells"][3]["metadata"]["execution"] = {"iopub.status.busy": "now"}
+    lesson.content["cells"][2]["metadata"]["execution"] = {"iopub.status.busy": "now"}
 
 
 def spoil_papermill(lesson):
@@ -109,7 +109,7 @@ def spoil_stderr(lesson):
 
 
 def spoil_length(lesson):
-    lesson.content["cells"][3]["source"] = "x = 1\n" * 30
+    lesson.content["cells"][2]["source"] = "x = 1\n" * 30
 
 
 def spoil_count(lesson):
