@@ -1,7 +1,8 @@
 """Fingerprints: whether a result still belongs to the code that is there now.
 
-A notebook's fingerprint covers its code cells, its effective parameters and the source of every
-module of the package that it imports, directly or through another. Prose does not count.
+A notebook's fingerprint covers its code cells, its effective parameters, the claims that it tests
+and the source of every module of the package that it imports, directly or through another. Prose
+does not count.
 """
 
 import ast

@@ -21,6 +21,7 @@ from greenai_nb.suite.parameters import (
 from greenai_nb.suite.project import current_notebook, notebooks, profile
 
 STAMP = "greenai"
+CELLS: list[str] = []
 
 
 class EnergyReading(Protocol):
@@ -49,7 +50,7 @@ def check(namespace: Mapping[str, Any]) -> Any:
     names come from the parameters cell itself. A wrong value, or a name that was set between that
     cell and this call and is no parameter, raises ``UsageError`` here, before anything is computed.
     """
-    cells: Sequence[str] = namespace.get("In", ())
+    cells = [*namespace.get("In", ()), *CELLS]
     at = max((n for n, cell in enumerate(cells) if is_parameters_cell(cell)), default=None)
     if at is None:
         raise UsageError("no parameters cell has run above: run the notebook from the top")
@@ -84,7 +85,7 @@ def claim(claim_id: str, values: float | Sequence[float]) -> None:
         hi=got.high,
         verdict=got.verdict,
     )
-    obtained = f"{got.value:.4g} {asked.unit}".strip()
+    obtained = f"{got.value:.5g} {asked.unit}".strip()
     if got.count > 1:
         obtained += f" [{got.low:.4g}, {got.high:.4g}], n = {got.count}"
     text = (
@@ -130,6 +131,14 @@ def peak_ram_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def _remember_cells() -> None:
+    """Keep the text of every cell from now on: IPython's own history is off under some runners."""
+    from IPython import get_ipython
+
+    if shell := get_ipython():
+        shell.events.register("pre_run_cell", lambda info: CELLS.append(info.raw_cell))
+
+
 def _frozen(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, tuple(v) if isinstance(v, list) else v) for name, v in values.items()]
 
@@ -152,3 +161,6 @@ def _prediction(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) 
     if all(values[name] == parameter.default for name, parameter in parameters.items()):
         return f"predicted: {cost}, as last recorded"
     return f"with the defaults it took {cost}; these values differ"
+
+
+_remember_cells()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from greenai_nb.suite.claims import load_claims
 from greenai_nb.suite.errors import UsageError, nearest
 from greenai_nb.suite.fingerprint import fingerprint, source
 from greenai_nb.suite.parameters import Parameter, declared, resolve
@@ -147,8 +148,9 @@ def make(
     for lesson in sorted(chosen.values(), key=lambda each: each.reads_records):
         parameters = effective(lesson, profile, overrides, threads)
         others = [job.fingerprint for job in jobs] if lesson.reads_records else []
-        print_ = fingerprint(lesson.content, parameters, root, [lock, *others])
-        jobs.append(Job(lesson, parameters, print_, _predicted(lesson, parameters, out)))
+        others += [lock, *_claims_of(lesson, root)]
+        mark = fingerprint(lesson.content, parameters, root, others)
+        jobs.append(Job(lesson, parameters, mark, _predicted(lesson, parameters, out)))
     return sorted(jobs, key=lambda job: (job.lesson.reads_records, -(job.predicted_s or 0)))
 
 
@@ -158,13 +160,19 @@ def is_done(job: Job, out: Path) -> bool:
 
 
 def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> str:
-    """The fingerprint that a lesson's committed outputs should carry: code, defaults and package."""
+    """The fingerprint that a lesson's committed outputs should carry: code, defaults, claims, package."""
     others = (
         [committed_fingerprint(each, walk, root) for each in walk.values() if not each.reads_records]
         if lesson.reads_records
         else []
     )
-    return fingerprint(lesson.content, lesson.defaults, root, others)
+    return fingerprint(lesson.content, lesson.defaults, root, [*others, *_claims_of(lesson, root)])
+
+
+def _claims_of(lesson: Lesson, root: Path) -> list[str]:
+    """The claims that a lesson tests, as texts: a verdict depends on what was expected."""
+    claims = load_claims(root / "claims.yaml").values()
+    return [repr(claim) for claim in claims if claim.notebook == lesson.name]
 
 
 def _predicted(lesson: Lesson, parameters: Mapping[str, Any], out: Path) -> float | None:

@@ -37,7 +37,7 @@ def ledger(claims: Mapping[str, Claim], found: Iterable[Mapping[str, Any]]) -> l
             rows.append(Row(claim, "", NOT_RUN, claim.provenance))
             continue
         record = last[name]
-        text = f"{record['value']:.4g} {record['unit']}".strip()
+        text = f"{record['value']:.5g} {record['unit']}".strip()
         if record["lo"] != record["hi"]:
             text += f" [{record['lo']:.4g}, {record['hi']:.4g}]"
         rows.append(Row(claim, text, record["verdict"], record["provenance"]))

@@ -69,7 +69,7 @@ def first_output(lesson, kind):
 
 
 def spoil_code(lesson):
-    lesson.content["cells"][2]["source"] = ["import os\n", *lesson.content["cells"][3]["source"]]
+    lesson.content["cells"][2]["source"] = ["import os\n", *lesson.content["cells"][2]["source"]]
 
 
 def spoil_order(lesson):

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from conftest import PARAMETERS, cell, write_notebook
 
-from greenai_nb.suite import cli, project
+from greenai_nb.suite import claims, cli, project
 
 
 @pytest.fixture
@@ -65,6 +65,14 @@ def test_a_run_leaves_notebooks_records_and_a_page_and_the_next_does_nothing(gre
     write_notebook(small_project / "notebooks" / "01_works.ipynb", PARAMETERS, cell("1 + 1"))
     assert "2 of 3 notebooks to run" in greenai("run")[1], "the changed one and the one that reads it"
     assert "3 of 3 notebooks to run" in greenai("run", "--force")[1]
+
+    claim = dict.fromkeys(claims.FIELDS, "x") | {
+        "notebook": "02_may_fail",
+        "judged_at": [],
+        "at_most": 1,
+    }
+    (small_project / "claims.yaml").write_text(json.dumps([claim]))
+    assert "2 of 3 notebooks to run" in greenai("run")[1], "the one whose claim changed and the reader"
 
 
 def test_a_failing_notebook_does_not_stop_the_others(greenai, small_project):

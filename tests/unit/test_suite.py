@@ -84,13 +84,10 @@ def displayed(monkeypatch):
     return found
 
 
-def namespace(*cells, **values):
-    return {"In": ["", *cells], **values}
-
-
-def test_check_returns_frozen_cast_parameters(capsys):
+def test_check_returns_frozen_cast_parameters(capsys, monkeypatch):
     source = "seed: int = 0  # seed, in [0, 9]\nrates: list[float] = [1.0]  # rates"
-    values = notebook.check(namespace(source, seed=3, rates=[2]))
+    monkeypatch.setattr(notebook, "CELLS", ["import os", source, "x = 1"])
+    values = notebook.check({"seed": 3, "rates": [2]})
     assert values.seed == 3 and values.rates == (2.0,)
     with pytest.raises(AttributeError):
         values.seed = 4
@@ -111,9 +108,10 @@ def test_check_returns_frozen_cast_parameters(capsys):
         ),
     ],
 )
-def test_check_stops_wrong_parameters(cells, values, said):
+def test_check_stops_wrong_parameters(cells, values, said, monkeypatch):
+    monkeypatch.setattr(notebook, "CELLS", cells)
     with pytest.raises(UsageError, match=said):
-        notebook.check(namespace(*cells, **values))
+        notebook.check(values)
 
 
 def test_records_and_claims_are_displayed_for_machines_and_people(displayed, monkeypatch):
