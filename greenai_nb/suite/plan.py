@@ -160,7 +160,7 @@ def is_done(job: Job, out: Path) -> bool:
 
 
 def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> str:
-    """The fingerprint that a lesson's committed outputs should carry: code, defaults, claims, package."""
+    """The fingerprint that a lesson's committed outputs should carry: code, values, claims, package."""
     others = (
         [committed_fingerprint(each, walk, root) for each in walk.values() if not each.reads_records]
         if lesson.reads_records
