@@ -79,7 +79,8 @@ def run(
         )
         board = progress.Board(console, fresh, side_by_side)
         with board.shown():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.default_int_handler)
             try:
                 outcomes = runner.run(todo, folder, profile, side_by_side, force, board.watch)
             except KeyboardInterrupt:
