@@ -65,7 +65,7 @@ def run(
     start = time.monotonic()
     walk = plan.lessons(project.notebooks())
     chosen = plan.select(walk, names or [])
-    side_by_side = min(jobs or machine.cores(), len(chosen))
+    side_by_side = min(jobs or machine.cores(), len(walk))
     threads = max(1, machine.cores() // side_by_side)
     settings = plan.read_profile(project.notebooks(), profile, walk)
     overrides = parse_assignments(parameters or [])

@@ -34,7 +34,12 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 PATIENCE_S = 5.0
-OFFLINE = {"JUPYTER_PLATFORM_DIRS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+KERNEL_ENVIRONMENT = {
+    "JUPYTER_PLATFORM_DIRS": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # glibc returns large freed tensors to the system; left alone, it comes to keep up to 32 MB each.
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+}
 
 Watcher = Callable[[Job, Mapping[str, Any]], None]
 
@@ -171,7 +176,7 @@ class _Processes:
         threads = str(job.parameters.get("threads", 1))
         environment = {
             **os.environ,
-            **OFFLINE,
+            **KERNEL_ENVIRONMENT,
             **dict.fromkeys(THREAD_VARIABLES, threads),
             project.RESULTS_VARIABLE: str(self.out.resolve()),
             project.PROFILE_VARIABLE: self.profile,
