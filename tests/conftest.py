@@ -76,3 +76,13 @@ def small_project(tmp_path: Path) -> Path:
     (root / "requirements.lock").write_text("numpy==2.0.0\n")
     (root / "claims.yaml").write_text("[]\n")
     return root
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """Everything that is displayed, as (data, metadata)."""
+    found = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, metadata=None, raw=False: found.append((data, metadata))
+    )
+    return found

@@ -14,16 +14,6 @@ from greenai_nb.show.intervals import student_interval
 from greenai_nb.show.lines import TEXT_HEIGHT, label_ends
 
 
-@pytest.fixture
-def displayed(monkeypatch):
-    """Everything that is displayed, as (data, metadata)."""
-    found = []
-    monkeypatch.setattr(
-        "IPython.display.display", lambda data, metadata=None, raw=False: found.append((data, metadata))
-    )
-    return found
-
-
 def test_a_published_figure_is_a_png_with_its_description(displayed, monkeypatch):
     monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "0")
     fig = plt.figure()

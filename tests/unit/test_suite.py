@@ -74,16 +74,6 @@ def _claims_called(lesson):
                 yield node.args[0].value
 
 
-@pytest.fixture
-def displayed(monkeypatch):
-    """Everything that is displayed, as (data, metadata)."""
-    found = []
-    monkeypatch.setattr(
-        "IPython.display.display", lambda data, metadata=None, raw=False: found.append((data, metadata))
-    )
-    return found
-
-
 def test_check_returns_frozen_cast_parameters(capsys, monkeypatch):
     source = "seed: int = 0  # seed, in [0, 9]\nrates: list[float] = [1.0]  # rates"
     monkeypatch.setattr(notebook, "CELLS", ["import os", source, "x = 1"])
