@@ -24,7 +24,7 @@ from greenai_nb.learn import rank_one
 from greenai_nb.learn.fit import Fit, accuracy
 from greenai_nb.learn.rank_one import HIDDEN, OUTPUT, Move, Patch, State
 from greenai_nb.nets.architectures import mlp, mlp_weights
-from greenai_nb.theory import prior
+from greenai_nb.theory.prior import HeavyTail
 
 START_OUTPUT_WEIGHT = 0.5
 STEP_DECADES = 1.0
@@ -82,13 +82,13 @@ def propose(state: State, settings: Settings, generator: np.random.Generator) ->
         pixel = int(np.searchsorted(state.pixel_law, generator.random()))
         layer, row, column = HIDDEN, unit, pixel
         step, weight = settings.step_hidden, state.hidden[unit, pixel]
-    old = float(weight)
+    old, prior = float(weight), HeavyTail(settings.scale)
     if generator.random() < settings.redraw_share:
-        new = np.float32(prior.sample((), settings.scale, generator))
+        new = np.float32(prior.sample((), generator))
         return Move(layer, row, column, float(new), float(new) - old, 0.0)
     size = step * 10 ** generator.uniform(-STEP_DECADES, STEP_DECADES)
     new = np.float32(old + size * generator.standard_normal())
-    ratio = prior.log_density(float(new), settings.scale) - prior.log_density(old, settings.scale)
+    ratio = prior.log_density(float(new)) - prior.log_density(old)
     return Move(layer, row, column, float(new), float(new) - old, float(ratio))
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.fit import Fit, accuracy
 from greenai_nb.nets.binary import clip_latent_weights
+from greenai_nb.nets.kinds import real_matrices
 
 BACKWARD_COST = 2
 
@@ -27,7 +28,7 @@ def fit_sgd(
     """Train a network in place by stochastic gradient descent on the cross-entropy.
 
     The learning rate falls linearly to zero. With ``l1`` each step is followed by the proximal
-    step of l1 |w|_1, which moves every weight matrix towards zero by learning_rate * l1 and stops
+    step of l1 |w|_1, which moves every real weight matrix towards zero by learning_rate * l1 and stops
     at zero: w <- sign(w) max(|w| - eta l1, 0). Latent weights of binary layers are clipped.
 
     ``seed`` orders the images; the start is the network as given.
@@ -90,6 +91,5 @@ def multiply_accumulates(net: nn.Module, images: torch.Tensor) -> int:
 
 def _shrink(net: nn.Module, amount: float) -> None:
     with torch.no_grad():
-        for weight in net.parameters():
-            if weight.ndim > 1:
-                weight.copy_(functional.softshrink(weight, amount))
+        for weight in real_matrices(net):
+            weight.copy_(functional.softshrink(weight, amount))

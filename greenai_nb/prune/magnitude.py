@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from greenai_nb.data.datasets import Split
 from greenai_nb.learn.fit import Fit, accuracy
+from greenai_nb.nets.kinds import real_matrices
 
 Rule = Callable[[nn.Module, float], nn.Module]
 
@@ -24,7 +25,7 @@ Rule = Callable[[nn.Module, float], nn.Module]
 def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network without the given share of each weight matrix's smallest entries."""
     pruned = copy.deepcopy(net)
-    for weight in _matrices(pruned):
+    for weight in real_matrices(pruned):
         weight.mul_(_keep([weight], pruned_fraction)[0])
     return pruned
 
@@ -32,7 +33,7 @@ def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
 def by_network(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network without the given share of its smallest weights, all layers together."""
     pruned = copy.deepcopy(net)
-    weights = _matrices(pruned)
+    weights = real_matrices(pruned)
     for weight, kept in zip(weights, _keep(weights, pruned_fraction), strict=True):
         weight.mul_(kept)
     return pruned
@@ -47,11 +48,6 @@ def accuracy_after(
         for share in pruned_fractions
     ]
     return pd.DataFrame(rows)
-
-
-def _matrices(net: nn.Module) -> list[Tensor]:
-    """Weights of two or more dimensions; biases and batch norms are never pruned."""
-    return [parameter.data for parameter in net.parameters() if parameter.ndim > 1]
 
 
 def _keep(

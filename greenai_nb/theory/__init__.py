@@ -1,1 +1,1 @@
-"""Prior, penalty, forecasters and bounds: functions of arrays, free of torch."""
+"""Priors, penalty, forecasters and bounds: functions of arrays, free of torch."""

@@ -4,34 +4,18 @@ Source: the slides, *Sparsity regret bound, XNOR-Nets case*; Chee, Loustau and G
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray as Array
+from numpy.typing import ArrayLike
 
-from greenai_nb.theory.prior import EXPONENT
-
-
-def penalty(blocks: Sequence[Float[Array, " weights"]], scale: float, binary_weights: int = 0) -> float:
-    """Complexity of a network in nats: what the bound charges for its weights.
-
-        pen(w) = 4 sum_blocks |w|_0 log(1 + |w|_1 / (tau |w|_0)) + p_bin log 2
-
-    ``blocks`` are the vectors of real weights, on the slides w^real and w^scale; ``scale`` is tau
-    and ``binary_weights`` is p_bin. A block of zeros costs nothing. Raises ``ValueError`` unless
-    the scale is positive.
-    """
-    if scale <= 0:
-        raise ValueError(f"the prior's scale must be positive, got {scale}")
-    price = binary_weights * np.log(2)
-    for block in blocks:
-        size = np.abs(np.asarray(block, float))
-        if active := np.count_nonzero(size):
-            price += EXPONENT * active * np.log1p(size.sum() / (scale * active))
-    return float(price)
+from greenai_nb.theory.arguments import finite, not_negative, positive
+from greenai_nb.theory.prior import EXPONENT, TAIL
 
 
-def coordinate_price(weight: Float[Array, "*shape"] | float, scale: float) -> Float[Array, "*shape"]:
+def coordinate_price(weight: ArrayLike, scale: float) -> Float[Array, "*shape"]:
     """Price of single weights before they are pooled into blocks, 4 log(1 + |w_j| / tau), in nats.
 
     It is the drop of the log prior from 0 to w_j, and a pointwise bound on the log density ratio
@@ -39,4 +23,80 @@ def coordinate_price(weight: Float[Array, "*shape"] | float, scale: float) -> Fl
     1 + |v| / tau <= (1 + |v - u| / tau)(1 + |u| / tau)). Its sum is at most the block's penalty,
     since the logarithm is concave.
     """
-    return EXPONENT * np.log1p(np.abs(weight) / scale)
+    positive(scale=scale)
+    return EXPONENT * np.log1p(np.abs(finite("weight", weight)) / scale)
+
+
+def group_price(groups: Float[Array, "*groups size"], scale: float) -> Float[Array, "*groups"]:
+    """Price of groups of d weights under ``GroupHeavyTail``, (3 + d) log(1 + ||w_g||_2 / tau), in nats.
+
+    A group lies along the last axis; a group of zeros costs nothing.
+    """
+    positive(scale=scale)
+    norm = np.linalg.norm(finite("groups", groups), axis=-1)
+    return (TAIL + groups.shape[-1]) * np.log1p(norm / scale)
+
+
+def block_penalty(block: Float[Array, "*shape"], scale: float) -> float:
+    """Price of one block of real weights pooled, in nats.
+
+        4 |w|_0 log(1 + |w|_1 / (tau |w|_0)),   and 0 where all weights are zero
+
+    ``scale`` is tau. Raises ``ValueError`` for an empty block, weights that are not finite and a
+    scale that is not positive.
+    """
+    positive(scale=scale)
+    weights = finite("block", block)
+    active = int(np.count_nonzero(weights))
+    if active == 0:
+        return 0.0
+    size = float(np.abs(weights).sum(dtype=float))
+    return float(EXPONENT * active * np.log1p(size / (scale * active)))
+
+
+def penalty(blocks: Sequence[Float[Array, "*shape"]], scale: float, binary_weights: int = 0) -> float:
+    """Complexity of a network in nats: what the bound charges for its weights.
+
+        pen(w) = 4 sum_blocks |w|_0 log(1 + |w|_1 / (tau |w|_0)) + p_bin log 2
+
+    ``blocks`` are the vectors of real weights, on the slides w^real and w^scale; ``scale`` is tau
+    and ``binary_weights`` is p_bin. Raises ``ValueError`` as ``block_penalty`` does, and for a
+    negative count.
+    """
+    not_negative(binary_weights=binary_weights)
+    positive(scale=scale)
+    return sum(block_penalty(block, scale) for block in blocks) + binary_weights * float(np.log(2))
+
+
+@dataclass(frozen=True)
+class Price:
+    """The penalty of a network by kind of weight, in nats."""
+
+    real: float
+    scale: float
+    binary: float
+
+    @property
+    def total(self) -> float:
+        """pen(w)."""
+        return self.real + self.scale + self.binary
+
+
+def price_network(
+    real: Sequence[Float[Array, "*shape"]],
+    scales: Sequence[Float[Array, "*shape"]],
+    binary_weights: int,
+    scale: float,
+) -> Price:
+    """The penalty of an XNOR network, its three terms apart.
+
+    All arrays of ``real`` weights form one block and all ``scales`` another, as on the slides; the
+    lists may be empty. ``binary_weights`` is p_bin and ``scale`` is tau. Raises ``ValueError`` as
+    ``penalty`` does.
+    """
+
+    def pooled(arrays: Sequence[Float[Array, "*shape"]]) -> float:
+        joined = [np.ravel(array) for array in arrays]
+        return penalty([np.concatenate(joined)] if joined else [], scale)
+
+    return Price(pooled(real), pooled(scales), penalty([], scale, binary_weights))

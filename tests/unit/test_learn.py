@@ -10,7 +10,7 @@ from greenai_nb.learn.accept_reject import Settings, fit_accept_reject
 from greenai_nb.learn.fit import accuracy
 from greenai_nb.learn.gradient import fit_sgd, multiply_accumulates
 from greenai_nb.nets.architectures import mlp
-from greenai_nb.theory import prior
+from greenai_nb.theory.prior import HeavyTail
 
 
 def one_pixel(labels: list[int]) -> Dataset:
@@ -127,7 +127,7 @@ def test_without_data_the_chain_returns_the_prior():
         start = fit.net
         draws += torch.cat([weight.flatten() for weight in fit.net.parameters()]).tolist()
     spread = np.abs(draws)
-    assert stats.kstest(spread[::3], lambda x: 1 - prior.tail(x, 0.2)).pvalue > 1e-3
+    assert stats.kstest(spread[::3], lambda x: 1 - HeavyTail(0.2).tail(x)).pvalue > 1e-3
     assert np.mean(spread) == pytest.approx(0.1, abs=0.02)
 
 
@@ -140,7 +140,7 @@ def test_the_chain_draws_from_the_gibbs_law_of_two_weights():
     start[3].weight.data.zero_()
     grid = np.linspace(-30, 30, 1201)
     first, second = np.meshgrid(grid, grid, indexing="ij")
-    log_law = prior.log_density(first, 0.5) + prior.log_density(second, 0.5)
+    log_law = HeavyTail(0.5).log_density(first) + HeavyTail(0.5).log_density(second)
     for value, label in zip(data.train.flat()[:, 0].numpy() * 3.0, data.train.labels, strict=True):
         margin = (first - second) * value * (1 if label == 0 else -1)
         log_law = log_law - 1.5 * np.logaddexp(0, -margin)

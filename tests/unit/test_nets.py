@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from greenai_nb.nets.architectures import cnn, mlp, xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, clip_latent_weights, scale, ste_sign
+from greenai_nb.nets.kinds import fold_batch_norm, real_matrices, weights_by_kind
 
 
 def test_sign_is_plus_one_at_zero_and_passes_the_gradient_inside():
@@ -66,3 +67,36 @@ def test_the_twins_have_the_same_weights_to_learn():
         return sum(parameter.numel() for parameter in net.parameters())
 
     assert count(cnn(4)) == count(xnor_cnn(4))
+
+
+def test_every_parameter_has_a_kind():
+    torch.manual_seed(3)
+    net = xnor_cnn(4)
+    kinds = weights_by_kind(net)
+    latent = net[3].weight
+    assert [part.shape for part in kinds.binary] == [latent.shape]
+    assert torch.equal(torch.where(kinds.binary[0], 1.0, -1.0), ste_sign(latent))
+    assert torch.equal(kinds.scale[0], scale(latent))
+    real = sum(part.numel() for part in kinds.real)
+    assert real + latent.numel() == sum(weight.numel() for weight in net.parameters())
+    assert [part.shape for part in real_matrices(net)] == [net[0].weight.shape, net[7].weight.shape]
+    assert weights_by_kind(mlp(5, 3)).binary == []
+    kinds.real[0].zero_()
+    assert not net[0].weight.any()
+
+
+@pytest.mark.parametrize("build", [cnn, xnor_cnn])
+def test_a_folded_network_computes_the_same_without_statistics(build):
+    torch.manual_seed(4)
+    net, x = build(4), torch.randn(40, 1, 28, 28)
+    for _ in range(3):
+        net(x)
+    for norm in (net[1], net[4]):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    folded = fold_batch_norm(net)
+    assert torch.allclose(folded(x), net.eval()(x), atol=1e-4)
+    assert all(
+        norm.running_mean.eq(0).all() and norm.running_var.eq(1).all() for norm in (folded[1], folded[4])
+    )
+    assert not net[1].running_mean.eq(0).all()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenai_nb.learn.fit import Fit, accuracy
-from greenai_nb.nets.architectures import cnn, mlp
+from greenai_nb.nets.architectures import cnn, mlp, xnor_cnn
 from greenai_nb.prune.magnitude import accuracy_after, by_layer, by_network
 
 shares = st.floats(0, 1)
@@ -67,3 +67,10 @@ def test_accuracy_is_measured_at_each_share(tiny_data):
 def test_a_share_outside_the_unit_interval_is_refused(share):
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         by_layer(mlp(2, 2, 2), share)
+
+
+def test_latent_weights_of_binary_layers_are_left_alone():
+    net = xnor_cnn(4)
+    pruned = by_network(net, 1.0)
+    assert torch.equal(pruned[3].weight, net[3].weight)
+    assert not pruned[0].weight.any() and not pruned[7].weight.any()

@@ -1,0 +1,79 @@
+"""Three forecasters that weigh decisions by their past, round by round.
+
+All keep one number a decision, the log of its weight, and play the law rho_t(w) ~ exp(log weight):
+
+- *Gibbs* draws a decision from rho_t(w) ~ exp(-lambda L_{t-1}(w)) pi(w);
+- *Audibert's second-order* forecaster adds to the loss lambda / 2 times its squared distance from
+  the loss of the decision that was drawn, and needs no range of the losses;
+- the *predictive mixture* has the Gibbs laws with lambda = 1 and draws nothing: it predicts with the
+  averaged probability, and pays ``mixture_loss``.
+
+Source: Cesa-Bianchi and Lugosi, *Prediction, Learning, and Games* (2006), chapters 2, 3 and 9;
+Audibert, *Fast learning rates in statistical inference through aggregation* (2009).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray as Array
+
+
+class State(NamedTuple):
+    """Log weights of the decisions, log pi - lambda S_{t-1}, and the law that they make."""
+
+    log_weight: Float[Array, " decisions"]
+    law: Float[Array, " decisions"]
+    log_total: float
+
+
+def init(log_prior: Float[Array, " decisions"]) -> State:
+    """The state before the first round: the law is the prior."""
+    return _normalised(log_prior)
+
+
+def gibbs(state: State, losses: Float[Array, " decisions"], inverse_temperature: float) -> State:
+    """Learn from a round: log weight <- log weight - lambda l_t; ``inverse_temperature`` is lambda."""
+    return _normalised(state.log_weight - inverse_temperature * losses)
+
+
+def second_order(
+    state: State, losses: Float[Array, " decisions"], drawn: int, inverse_temperature: float
+) -> State:
+    """Learn from a round in which decision ``drawn`` was played.
+
+    S_t(w) = S_{t-1}(w) + l_t(w) + lambda / 2 (l_t(w) - l_t(w^_t))^2;  log weight = log pi - lambda S_t.
+    """
+    variance = inverse_temperature / 2 * (losses - losses[drawn]) ** 2
+    return _normalised(state.log_weight - inverse_temperature * (losses + variance))
+
+
+def free_energy(state: State, inverse_temperature: float) -> float:
+    """-(1 / lambda) log E_pi exp(-lambda S_t), in nats.
+
+    By Donsker and Varadhan it equals inf_rho { E_rho S_t + KL(rho, pi) / lambda }.
+    """
+    return -state.log_total / inverse_temperature
+
+
+def expected_loss(law: Float[Array, " decisions"], losses: Float[Array, " decisions"]) -> float:
+    """Loss of a decision drawn from the law, on average: E_{w ~ rho_t} l_t(w)."""
+    return float(law @ losses)
+
+
+def mixture_loss(law: Float[Array, " decisions"], losses: Float[Array, " decisions"]) -> float:
+    """Log-loss of the averaged prediction: -log E_{w ~ rho_t} exp(-l_t(w)).
+
+    For cross-entropy this is the loss of predicting p_t = E p_w; by Jensen it is at most the
+    expected loss.
+    """
+    least = losses.min()
+    return float(least - np.log(law @ np.exp(least - losses)))
+
+
+def _normalised(log_weight: Float[Array, " decisions"]) -> State:
+    top = log_weight.max()
+    law = np.exp(log_weight - top)
+    total = law.sum()
+    law /= total
+    return State(log_weight, law, float(top + np.log(total)))

@@ -1,0 +1,155 @@
+"""The game: a law is played, an opponent picks the outcome, every decision suffers its loss.
+
+What can happen in a round is a table of losses, one row an outcome and one column a decision. An
+opponent sees the law before it picks a row.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray as Array
+
+from greenai_nb.theory import forecasters
+from greenai_nb.theory.arguments import finite, positive, probabilities, spread
+
+Losses = Float[Array, "outcomes decisions"]
+Law = Float[Array, " decisions"]
+Opponent = Callable[[int, Law], int]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A game that was played: which outcome each round had, and cumulative numbers in nats.
+
+    ``gibbs`` is what drawing from the laws lost on average, ``mixture`` the log-loss of the averaged
+    prediction, ``free_energy`` is -(1 / lambda) log E_pi exp(-lambda L_t).
+    """
+
+    outcomes: Int[Array, " rounds"]
+    gibbs: Float[Array, " rounds"]
+    mixture: Float[Array, " rounds"]
+    free_energy: Float[Array, " rounds"]
+
+
+def play(
+    losses: Losses,
+    log_prior: Law,
+    opponent: Opponent,
+    rounds: int,
+    inverse_temperature: float,
+    loss_range: float,
+) -> Trace:
+    """Play the Gibbs laws with lambda = ``inverse_temperature`` against an opponent.
+
+    Raises ``ValueError``, before the first round, unless the prior sums to one, the losses are finite
+    and those of an outcome spread over no more than ``loss_range``.
+    """
+    positive(rounds=rounds, inverse_temperature=inverse_temperature, loss_range=loss_range)
+    probabilities("log_prior", log_prior)
+    spread("losses", finite("losses", losses), loss_range)
+    state = forecasters.init(log_prior)
+    outcomes, expected, mixture, free = [], [], [], []
+    for t in range(rounds):
+        outcome = opponent(t, state.law)
+        row = losses[outcome]
+        outcomes.append(outcome)
+        expected.append(forecasters.expected_loss(state.law, row))
+        mixture.append(forecasters.mixture_loss(state.law, row))
+        state = forecasters.gibbs(state, row, inverse_temperature)
+        free.append(forecasters.free_energy(state, inverse_temperature))
+    return Trace(np.array(outcomes), np.cumsum(expected), np.cumsum(mixture), np.array(free))
+
+
+@dataclass(frozen=True)
+class SecondOrderTrace:
+    """A game of the second-order forecaster, one draw a round; numbers are cumulative, in nats.
+
+    ``drawn`` is the loss of the decisions drawn. ``allowed`` is what Theorem 2 compares its mean
+    with, -(1 / lambda) log E_pi exp(-lambda S_t): it equals the infimum over laws of
+    E_rho L_t + KL(rho, pi) / lambda + lambda / 2 sum E_rho (l_s - l_s(w^_s))^2.
+    """
+
+    outcomes: Int[Array, " rounds"]
+    drawn: Float[Array, " rounds"]
+    allowed: Float[Array, " rounds"]
+
+
+def play_second_order(
+    losses: Losses,
+    log_prior: Law,
+    opponent: Opponent,
+    rounds: int,
+    inverse_temperature: float,
+    generator: np.random.Generator,
+) -> SecondOrderTrace:
+    """Play Audibert's second-order forecaster, which draws a decision each round.
+
+    Raises ``ValueError`` unless the prior sums to one and the losses are finite.
+    """
+    positive(rounds=rounds, inverse_temperature=inverse_temperature)
+    probabilities("log_prior", log_prior)
+    finite("losses", losses)
+    state = forecasters.init(log_prior)
+    outcomes, suffered, allowed = [], [], []
+    for t in range(rounds):
+        outcome = opponent(t, state.law)
+        row = losses[outcome]
+        drawn = int(np.searchsorted(np.cumsum(state.law), generator.random()))
+        outcomes.append(outcome)
+        suffered.append(row[drawn])
+        state = forecasters.second_order(state, row, drawn, inverse_temperature)
+        allowed.append(forecasters.free_energy(state, inverse_temperature))
+    return SecondOrderTrace(np.array(outcomes), np.cumsum(suffered), np.array(allowed))
+
+
+def hindsight(
+    losses: Losses, outcomes: Int[Array, " rounds"], price: Law | float = 0.0
+) -> Float[Array, " rounds"]:
+    """The least of price + cumulative loss over decisions, after each round.
+
+    Without a price it is the best decision in hindsight; with ``price`` pen(w) / lambda and smeared
+    losses it is the infimum over networks in the bounds.
+    """
+    total = np.zeros(losses.shape[1]) + price
+    least = []
+    for outcome in outcomes:
+        total += losses[outcome]
+        least.append(total.min())
+    return np.array(least)
+
+
+def fixed(outcomes: Sequence[int]) -> Opponent:
+    """An opponent that wrote its outcomes down before the game."""
+    return lambda t, law: int(outcomes[t])
+
+
+def contrarian(losses: Losses, options: Sequence[Sequence[int]]) -> Opponent:
+    """An opponent that picks, among a round's options, the outcome on which the law loses most.
+
+    ``options`` lists for each round the outcomes that it may pick from, such as the two labels of
+    that round's input.
+    """
+
+    def pick(t: int, law: Law) -> int:
+        return int(max(options[t], key=lambda outcome: losses[outcome] @ law))
+
+    return pick
+
+
+def spiteful(losses: Losses, options: Sequence[Sequence[int]], inverse_temperature: float) -> Opponent:
+    """An opponent that wastes as much of the bound as it can.
+
+    It picks the outcome with the widest gap between what drawing loses and what the free energy
+    grows by, E_rho l + (1 / lambda) log E_rho exp(-lambda l), which Hoeffding's lemma bounds.
+    """
+
+    def gap(row: Law, law: Law) -> float:
+        grown = np.log(law @ np.exp(-inverse_temperature * row)) / inverse_temperature
+        return float(row @ law + grown)
+
+    def pick(t: int, law: Law) -> int:
+        return int(max(options[t], key=lambda outcome: gap(losses[outcome], law)))
+
+    return pick

@@ -1,0 +1,36 @@
+"""Bounds report how much of them was used."""
+
+import pytest
+
+SLACK = "bound"
+
+
+@pytest.fixture
+def slack(record_property):
+    """Hold a loss against its bound, for the table at the end of the test report."""
+
+    def hold(bound: str, game: str, used: float, allowed: float, room: float) -> None:
+        record_property(SLACK, (bound, game, used / allowed, room))
+
+    return hold
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the slack of each bound, and the largest share of it that a game used."""
+    rows = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == SLACK
+    ]
+    if not rows:
+        return
+    terminalreporter.section("slack of the bounds, nats")
+    for bound in dict.fromkeys(row[0] for row in rows):
+        games = [row for row in rows if row[0] == bound]
+        used = max(games, key=lambda row: row[2])
+        room = min(games, key=lambda row: row[3])
+        terminalreporter.write_line(
+            f"{bound:42} {len(games):3} games  most used {used[2]:6.1%} ({used[1]})  "
+            f"least room {room[3]:.4g} ({room[1]})"
+        )
