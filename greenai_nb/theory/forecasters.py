@@ -61,14 +61,13 @@ def expected_loss(law: Float[Array, " decisions"], losses: Float[Array, " decisi
     return float(law @ losses)
 
 
-def mixture_loss(law: Float[Array, " decisions"], losses: Float[Array, " decisions"]) -> float:
-    """Log-loss of the averaged prediction: -log E_{w ~ rho_t} exp(-l_t(w)).
+def mixture_loss(law: Float[Array, " decisions"], likelihoods: Float[Array, " decisions"]) -> float:
+    """Log-loss of the averaged prediction: -log E_{w ~ rho_t} p_w, with p_w = exp(-l_t(w)).
 
-    For cross-entropy this is the loss of predicting p_t = E p_w; by Jensen it is at most the
-    expected loss.
+    For cross-entropy the likelihoods p_w are the probabilities of the label; by Jensen it is at most
+    the expected loss.
     """
-    least = losses.min()
-    return float(least - np.log(law @ np.exp(least - losses)))
+    return -float(np.log(law @ likelihoods))
 
 
 def _normalised(log_weight: Float[Array, " decisions"]) -> State:

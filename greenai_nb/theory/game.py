@@ -49,6 +49,7 @@ def play(
     positive(rounds=rounds, inverse_temperature=inverse_temperature, loss_range=loss_range)
     probabilities("log_prior", log_prior)
     spread("losses", finite("losses", losses), loss_range)
+    likelihoods = np.exp(-losses)
     state = forecasters.init(log_prior)
     outcomes, expected, mixture, free = [], [], [], []
     for t in range(rounds):
@@ -56,7 +57,7 @@ def play(
         row = losses[outcome]
         outcomes.append(outcome)
         expected.append(forecasters.expected_loss(state.law, row))
-        mixture.append(forecasters.mixture_loss(state.law, row))
+        mixture.append(forecasters.mixture_loss(state.law, likelihoods[outcome]))
         state = forecasters.gibbs(state, row, inverse_temperature)
         free.append(forecasters.free_energy(state, inverse_temperature))
     return Trace(np.array(outcomes), np.cumsum(expected), np.cumsum(mixture), np.array(free))
@@ -66,13 +67,14 @@ def play(
 class SecondOrderTrace:
     """A game of the second-order forecaster, one draw a round; numbers are cumulative, in nats.
 
-    ``drawn`` is the loss of the decisions drawn. ``allowed`` is what Theorem 2 compares its mean
-    with, -(1 / lambda) log E_pi exp(-lambda S_t): it equals the infimum over laws of
+    ``expected`` sums E_{w ~ rho_t} l_t(w), what a round loses on average over its own draw given the
+    draws before. ``allowed`` is what Theorem 2 compares its mean with,
+    -(1 / lambda) log E_pi exp(-lambda S_t): it equals the infimum over laws of
     E_rho L_t + KL(rho, pi) / lambda + lambda / 2 sum E_rho (l_s - l_s(w^_s))^2.
     """
 
     outcomes: Int[Array, " rounds"]
-    drawn: Float[Array, " rounds"]
+    expected: Float[Array, " rounds"]
     allowed: Float[Array, " rounds"]
 
 
@@ -92,16 +94,16 @@ def play_second_order(
     probabilities("log_prior", log_prior)
     finite("losses", losses)
     state = forecasters.init(log_prior)
-    outcomes, suffered, allowed = [], [], []
+    outcomes, expected, allowed = [], [], []
     for t in range(rounds):
         outcome = opponent(t, state.law)
         row = losses[outcome]
         drawn = int(np.searchsorted(np.cumsum(state.law), generator.random()))
         outcomes.append(outcome)
-        suffered.append(row[drawn])
+        expected.append(forecasters.expected_loss(state.law, row))
         state = forecasters.second_order(state, row, drawn, inverse_temperature)
         allowed.append(forecasters.free_energy(state, inverse_temperature))
-    return SecondOrderTrace(np.array(outcomes), np.cumsum(suffered), np.array(allowed))
+    return SecondOrderTrace(np.array(outcomes), np.cumsum(expected), np.array(allowed))
 
 
 def hindsight(
