@@ -17,13 +17,18 @@ class WeightKinds(NamedTuple):
     binary: list[Tensor]
 
 
+def latent_weights(net: nn.Module) -> list[Tensor]:
+    """The weights of the binary layers, the network's own: they act through sign and scale."""
+    return [layer.weight for layer in net.modules() if isinstance(layer, BinaryLinear | BinaryConv2d)]
+
+
 def weights_by_kind(net: nn.Module) -> WeightKinds:
     """Every parameter under the kind by which it acts.
 
     A latent weight of a binary layer acts through its sign, which is binary, and through the scale
     of its unit; all other parameters are real.
     """
-    latent = _latent(net)
+    latent = latent_weights(net)
     real = [weight.data for weight in net.parameters() if not _among(weight, latent)]
     return WeightKinds(
         real, [scale(weight.data) for weight in latent], [weight.data >= 0 for weight in latent]
@@ -55,10 +60,6 @@ def fold_batch_norm(net: nn.Module) -> nn.Module:
             layer.running_var.fill_(1)
             layer.eps = 0
     return folded
-
-
-def _latent(net: nn.Module) -> list[Tensor]:
-    return [layer.weight for layer in net.modules() if isinstance(layer, BinaryLinear | BinaryConv2d)]
 
 
 def _among(tensor: Tensor, tensors: list[Tensor]) -> bool:

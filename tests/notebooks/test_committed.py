@@ -24,6 +24,8 @@ ANATOMY = (
     "**The knobs.**",
     "P = check(globals())",
     "**Predict.**",
+    "predict(",
+    "settle(",
     "explore(",
     "**What you should see.**",
     "exercise(",
