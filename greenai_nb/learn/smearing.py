@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray as Array
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.data.datasets import Split
-from greenai_nb.nets.binary import scale
-from greenai_nb.nets.kinds import latent_weights, weights_by_kind
+from greenai_nb.nets.kinds import binary_layers, weights_by_kind
+from greenai_nb.nets.scaling import LearnedScale, NoScale, scale
 from greenai_nb.theory.prior import Prior
 
 BATCH = 1000
@@ -23,13 +23,21 @@ def smear(net: nn.Module, prior: Prior, generator: np.random.Generator) -> nn.Mo
 
     Signs stay, unless the noise makes a unit's scale negative, which turns all of its signs.
     """
+
+    def noise(like: Tensor) -> Tensor:
+        return torch.from_numpy(prior.sample(tuple(like.shape), generator)).to(like)
+
     moved = copy.deepcopy(net)
     for weight in weights_by_kind(moved).real:
-        weight += torch.from_numpy(prior.sample(tuple(weight.shape), generator)).to(weight)
-    for latent in latent_weights(moved):
-        noise = torch.from_numpy(prior.sample(len(latent), generator)).to(latent)
-        factor = 1 + noise / scale(latent)
-        latent *= factor.view(-1, *[1] * (latent.ndim - 1))
+        weight += noise(weight)
+    for layer in binary_layers(moved):
+        if isinstance(layer.scaling, LearnedScale):
+            for factor in layer.scaling.factors:
+                factor += noise(factor)
+        elif not isinstance(layer.scaling, NoScale):
+            alpha = scale(layer.weight)
+            times = 1 + noise(alpha) / alpha
+            layer.weight *= times.view(-1, *[1] * (layer.weight.ndim - 1))
     return moved
 
 

@@ -1,9 +1,14 @@
 """Small networks of the walk; every call draws its weights from torch's current generator."""
 
+import itertools
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from greenai_nb.nets.binary import BinaryConv2d, Sign
+
+VGG_WIDTHS = (128, 128, 256, 256, 512, 512)
 
 
 def mlp(inputs: int, hidden: int, classes: int = 10) -> nn.Sequential:
@@ -50,3 +55,33 @@ def xnor_cnn(filters: int, classes: int = 10) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(2 * filters * 49, classes),
     )
+
+
+def vgg_small(channels: int = 3, classes: int = 10, widths: Sequence[int] = VGG_WIDTHS) -> nn.Sequential:
+    """The VGG-small of the binary-network papers for images of 32 x 32, in float.
+
+    Six 3 x 3 convolutions, with 2 x 2 max-pooling after the second, fourth and sixth, and a linear
+    layer; ``widths`` are their filters.
+    """
+    layers: list[nn.Module] = []
+    for place, (before, width) in enumerate(zip((channels, *widths), widths, strict=False)):
+        layers.append(nn.Conv2d(before, width, 3, padding=1, bias=False))
+        layers += [nn.MaxPool2d(2)] if place % 2 else []
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, classes))
+
+
+def xnor_vgg_small(
+    channels: int = 3, classes: int = 10, widths: Sequence[int] = VGG_WIDTHS
+) -> nn.Sequential:
+    """The binary twin of ``vgg_small``: all convolutions but the first on signs.
+
+    The last pooling and batch norm hand real numbers to the linear layer.
+    """
+    layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)]
+    layers += [nn.BatchNorm2d(widths[0]), Sign()]
+    for place, (before, width) in enumerate(itertools.pairwise(widths), 1):
+        layers.append(BinaryConv2d(before, width, 3, padding=1))
+        layers += [nn.MaxPool2d(2)] if place % 2 else []
+        layers += [nn.BatchNorm2d(width), Sign()]
+    return nn.Sequential(*layers[:-1], nn.Flatten(), nn.Linear(widths[-1] * 16, classes))

@@ -4,81 +4,87 @@ The block of the slides, for k = 1, 2, ...
 
     x_k = (w_k^bin (+) sign(BNorm(x_{k-1}))) * w_k^scale ,
 
-where (+) is a linear map or a convolution of numbers that are all -1 or +1. Here the scale is
-XNOR-Net's: alpha = mean |W| of each output unit or channel.
+where (+) is a linear map or a convolution of numbers that are all -1 or +1. A layer quantizes its latent
+weights, and its input if it is told to; its scaling is XNOR-Net's unless another is given.
 
 Source: Rastegari et al., *XNOR-Net* (2016), section 3; Courbariaux et al., *BinaryConnect* (2015).
 """
-
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-CLIP = 1.0
-
-
-class _SteSign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= CLIP)
-
-
-def ste_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Sign with the clipped straight-through gradient.
-
-    sign(x) = +1 for x >= 0 and -1 else; its gradient is taken to be 1 where |x| <= 1 and 0 else.
-    """
-    return _SteSign.apply(x)
-
-
-def scale(weight: Float[Tensor, "units *fan_in"]) -> Float[Tensor, " units"]:
-    """Scale that makes ``scale * sign(weight)`` the nearest to the weight, alpha = mean |W|.
-
-    It minimises ||W - alpha sign(W)||^2 unit by unit; what is left is ||W||_2^2 - ||W||_1^2 / n.
-    Source: XNOR-Net, equation 6.
-    """
-    return weight.abs().flatten(1).mean(1)
+from greenai_nb.nets.scaling import MeanScale
+from greenai_nb.nets.sign import CLIP, Estimator, ste_sign
 
 
 class BinaryLinear(nn.Linear):
-    """A linear map without bias whose latent weights act through their sign and scale."""
+    """A linear map without bias whose latent weights act through their signs and a scale.
 
-    def __init__(self, inputs: int, units: int) -> None:
+    ``kernel_quantizer`` and ``input_quantizer`` are estimators of ``greenai_nb.nets.sign``; without an
+    input quantizer the input is taken as it is.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        *,
+        kernel_quantizer: Estimator = ste_sign,
+        input_quantizer: Estimator | None = None,
+        scaling: nn.Module | None = None,
+    ) -> None:
         super().__init__(inputs, units, bias=False)
+        self.kernel_quantizer, self.input_quantizer = kernel_quantizer, input_quantizer
+        self.scaling = scaling or MeanScale()
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch units"]:
-        return functional.linear(x, ste_sign(self.weight)) * scale(self.weight)
+        quantized = self.input_quantizer(x) if self.input_quantizer else x
+        y = functional.linear(quantized, self.kernel_quantizer(self.weight))
+        return self.scaling(y, self.weight, x)
 
 
 class BinaryConv2d(nn.Conv2d):
-    """A convolution without bias whose latent weights act through their sign and scale."""
+    """A convolution without bias whose latent weights act through their signs and a scale.
+
+    Quantizers and scaling as in ``BinaryLinear``. Padding adds zeros, which are no sign.
+    """
 
     def __init__(
-        self, channels: int, filters: int, kernel: int, stride: int = 1, padding: int = 0
+        self,
+        channels: int,
+        filters: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        *,
+        kernel_quantizer: Estimator = ste_sign,
+        input_quantizer: Estimator | None = None,
+        scaling: nn.Module | None = None,
     ) -> None:
         super().__init__(channels, filters, kernel, stride, padding, bias=False)
+        self.kernel_quantizer, self.input_quantizer = kernel_quantizer, input_quantizer
+        self.scaling = scaling or MeanScale()
 
     def forward(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch filters rows columns"]:
-        y = functional.conv2d(x, ste_sign(self.weight), None, self.stride, self.padding)
-        return y * scale(self.weight)[:, None, None]
+        quantized = self.input_quantizer(x) if self.input_quantizer else x
+        weight = self.kernel_quantizer(self.weight)
+        y = functional.conv2d(quantized, weight, None, self.stride, self.padding)
+        return self.scaling(y, self.weight, x)
 
 
 class Sign(nn.Module):
-    """``ste_sign`` as a layer."""
+    """An estimator of the sign as a layer, ``ste_sign`` unless another is given."""
+
+    def __init__(self, estimator: Estimator = ste_sign) -> None:
+        super().__init__()
+        self.estimator = estimator
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return ste_sign(x)
+        return self.estimator(x)
 
 
 def clip_latent_weights(net: nn.Module) -> None:

@@ -6,33 +6,41 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, scale
+from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
+from greenai_nb.nets.scaling import LearnedScale, NoScale, scale
 
 
 class WeightKinds(NamedTuple):
-    """w^real, w^scale and w^bin of the slides; the tensors of ``real`` are the network's own."""
+    """w^real, w^scale and w^bin of the slides; real weights and learned scales are the network's own."""
 
     real: list[Tensor]
     scale: list[Tensor]
     binary: list[Tensor]
 
 
-def latent_weights(net: nn.Module) -> list[Tensor]:
-    """The weights of the binary layers, the network's own: they act through sign and scale."""
-    return [layer.weight for layer in net.modules() if isinstance(layer, BinaryLinear | BinaryConv2d)]
+def binary_layers(net: nn.Module) -> list[BinaryLinear | BinaryConv2d]:
+    """The layers whose latent weights act through their signs, in order."""
+    return [layer for layer in net.modules() if isinstance(layer, BinaryLinear | BinaryConv2d)]
 
 
 def weights_by_kind(net: nn.Module) -> WeightKinds:
     """Every parameter under the kind by which it acts.
 
     A latent weight of a binary layer acts through its sign, which is binary, and through the scale
-    of its unit; all other parameters are real.
+    of its unit. Learned scales are scales; all other parameters are real.
     """
-    latent = latent_weights(net)
-    real = [weight.data for weight in net.parameters() if not _among(weight, latent)]
-    return WeightKinds(
-        real, [scale(weight.data) for weight in latent], [weight.data >= 0 for weight in latent]
-    )
+    scales, binary, taken = [], [], []
+    for layer in binary_layers(net):
+        binary.append(layer.weight.data >= 0)
+        taken.append(layer.weight)
+        if isinstance(layer.scaling, LearnedScale):
+            scales += [factor.data for factor in layer.scaling.factors]
+            taken += layer.scaling.factors
+        elif not isinstance(layer.scaling, NoScale):
+            scales.append(scale(layer.weight.data))
+    known = {id(weight) for weight in taken}
+    real = [weight.data for weight in net.parameters() if id(weight) not in known]
+    return WeightKinds(real, scales, binary)
 
 
 def real_matrices(net: nn.Module) -> list[Tensor]:
@@ -60,7 +68,3 @@ def fold_batch_norm(net: nn.Module) -> nn.Module:
             layer.running_var.fill_(1)
             layer.eps = 0
     return folded
-
-
-def _among(tensor: Tensor, tensors: list[Tensor]) -> bool:
-    return any(tensor is each for each in tensors)

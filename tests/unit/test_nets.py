@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from greenai_nb.nets.architectures import cnn, mlp, xnor_cnn
-from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, clip_latent_weights, scale, ste_sign
+from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, clip_latent_weights
 from greenai_nb.nets.kinds import fold_batch_norm, real_matrices, weights_by_kind
+from greenai_nb.nets.scaling import scale
+from greenai_nb.nets.sign import ste_sign
 
 
 def test_sign_is_plus_one_at_zero_and_passes_the_gradient_inside():

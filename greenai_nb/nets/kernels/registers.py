@@ -1,0 +1,87 @@
+"""SIMD registers as numba values: the few instructions that the fast kernels are written in.
+
+Numba compiles loops over numbers, and leaves it to the compiler which of them share a register. A fast
+product of signs has to say it: so here are values that *are* registers, and functions that are one
+instruction each. ``load`` reads a register from an array, ``broadcast`` fills one with a single number.
+
+Source: Intel, *Intrinsics Guide*; LLVM, *Language Reference*.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+BYTE, SHORT, INT, LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+
+
+class Register(types.Type):
+    """Numba's type of a register of ``lanes`` integers of ``bits`` bits."""
+
+    def __init__(self, bits: int, lanes: int) -> None:
+        self.vector = ir.VectorType(ir.IntType(bits), lanes)
+        super().__init__(name=f"register {lanes} x {bits}")
+
+
+@register_model(Register)
+class _RegisterModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Register) -> None:
+        super().__init__(manager, kind, kind.vector)
+
+
+def pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, pointee: Any) -> Any:
+    """Address of element ``index`` of an array's data, as a pointer to ``pointee``."""
+    data = context.make_array(array_type)(context, builder, array).data
+    offset = builder.mul(index, ir.Constant(LONG, array_type.dtype.bitwidth // 8))
+    start = builder.bitcast(data, ir.PointerType(BYTE))
+    return builder.bitcast(builder.gep(start, [offset]), ir.PointerType(pointee))
+
+
+def constant(vector: Any, value: int) -> Any:
+    """A register with the same number in every lane."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def fill(builder: Any, vector: Any, number: Any) -> Any:
+    """A register filled with a number that is known at run time."""
+    empty = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(empty, number, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, empty, constant(ir.VectorType(INT, vector.count), 0))
+
+
+def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """Call an instruction by its LLVM name."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def unaligned(instruction: Any) -> Any:
+    """Mark a load or store as aligned to single bytes only."""
+    instruction.align = 1
+    return instruction
+
+
+def zero(register: Register) -> Any:
+    """A function without arguments that gives a register of zeros."""
+
+    @intrinsic
+    def zeros(typing: Any) -> Any:
+        return register(), lambda context, builder, signature, args: constant(register.vector, 0)
+
+    return zeros
+
+
+def load(register: Register) -> Any:
+    """A function of (array, index) that reads a register."""
+
+    @intrinsic
+    def loaded(typing: Any, array: Any, index: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            at = pointer(context, builder, signature.args[0], args[0], args[1], register.vector)
+            return unaligned(builder.load(at))
+
+        return register(array, types.intp), code
+
+    return loaded

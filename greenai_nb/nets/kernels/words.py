@@ -1,0 +1,102 @@
+"""The product of signs in plain loops over 64-bit words: XOR, count the ones, subtract.
+
+With n signs, of which d differ, the inner product is n - 2 d. Numba and its compiler make what they can
+of the loops on any processor; this is the kernel to read first.
+
+Layouts: rows of 64-bit words for the activations; for the weights, words of 8 neighbouring outputs lie
+side by side, so that one activation word meets all of them in registers.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32, UInt8, UInt64
+from numba import njit, types, uint64
+from numba.extending import intrinsic
+from numpy import ndarray as Array
+
+from greenai_nb.nets.kernels.registers import call
+
+PANEL = 8
+WORD_BYTES = 8
+
+
+@intrinsic
+def count_ones(typing: Any, word: Any) -> Any:
+    """Number of ones in a 64-bit word, one instruction where the processor has it."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return call(builder, "llvm.ctpop.i64", args[0].type, args[0])
+
+    return types.uint64(types.uint64), code
+
+
+def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows words"]:
+    """Rows of words from packed signs, the last word padded with zeros."""
+    padded = np.zeros((len(rows), -(-rows.shape[1] // WORD_BYTES) * WORD_BYTES), np.uint8)
+    padded[:, : rows.shape[1]] = rows
+    return padded.view(np.uint64)
+
+
+def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt64[Array, "panels words panel"]:
+    """Panels of 8 outputs from packed signs, padded with zeros."""
+    words = pack_activations(rows)
+    padded = np.zeros((-(-len(words) // PANEL) * PANEL, words.shape[1]), np.uint64)
+    padded[: len(words)] = words
+    return np.ascontiguousarray(padded.reshape(-1, PANEL, words.shape[1]).transpose(0, 2, 1))
+
+
+@njit(cache=True, nogil=True)
+def _naive(a: Any, b: Any, out: Any, length: int) -> None:
+    for row in range(a.shape[0]):
+        for output in range(b.shape[0]):
+            differ = uint64(0)
+            for word in range(a.shape[1]):
+                differ += count_ones(a[row, word] ^ b[output, word])
+            out[row, output] = length - 2 * differ
+
+
+def naive_products(
+    activations: UInt64[Array, "rows words"], weights: UInt64[Array, "outputs words"], length: int
+) -> Int32[Array, "rows outputs"]:
+    """Inner products of signs, one after another, both sides as rows of words."""
+    out = np.empty((len(activations), len(weights)), np.int32)
+    _naive(activations, weights, out, length)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _products(a: Any, b: Any, out: Any, length: int) -> None:
+    panels, words, _ = b.shape
+    for panel in range(panels):
+        weights = b[panel]
+        for row in range(a.shape[0]):
+            d0 = d1 = d2 = d3 = d4 = d5 = d6 = d7 = uint64(0)
+            for word in range(words):
+                x = a[row, word]
+                d0 += count_ones(x ^ weights[word, 0])
+                d1 += count_ones(x ^ weights[word, 1])
+                d2 += count_ones(x ^ weights[word, 2])
+                d3 += count_ones(x ^ weights[word, 3])
+                d4 += count_ones(x ^ weights[word, 4])
+                d5 += count_ones(x ^ weights[word, 5])
+                d6 += count_ones(x ^ weights[word, 6])
+                d7 += count_ones(x ^ weights[word, 7])
+            at = panel * PANEL
+            out[row, at] = length - 2 * d0
+            out[row, at + 1] = length - 2 * d1
+            out[row, at + 2] = length - 2 * d2
+            out[row, at + 3] = length - 2 * d3
+            out[row, at + 4] = length - 2 * d4
+            out[row, at + 5] = length - 2 * d5
+            out[row, at + 6] = length - 2 * d6
+            out[row, at + 7] = length - 2 * d7
+
+
+def products(
+    activations: UInt64[Array, "rows words"], weights: UInt64[Array, "panels words panel"], length: int
+) -> Int32[Array, "rows padded_outputs"]:
+    """Inner products of signs, eight outputs at a time."""
+    out = np.empty((len(activations), len(weights) * PANEL), np.int32)
+    _products(activations, weights, out, length)
+    return out

@@ -1,0 +1,213 @@
+"""A binary network on bits: the same answers as its float simulation, from XOR and counting.
+
+The stages of a ``PackedNet`` hand on floats or ``Signs``. Between two signs there are only integers:
+the product of signs y, and then scale, batch norm and sign, which together ask whether y has reached a
+threshold. Zero padding adds zeros, which are no sign; a term for each place of the border makes up for
+it. The largest of several signs is their OR. ``greenai_nb.nets.pack`` builds the stages.
+
+Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), section 4.2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32, UInt8
+from numpy import ndarray as Array
+from torch import Tensor, nn
+from torch.nn import functional
+
+from greenai_nb.nets.kernels.images import or_pool, reached, signs_of, windows
+from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
+
+# A few images stay in the processor's cache from stage to stage; many do not.
+IMAGES_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Signs:
+    """Signs as bits: channels in the last axis, eight a byte, behind the places of an image."""
+
+    bits: UInt8[Array, "batch *places bytes"]
+    channels: int
+
+    def unpacked(self) -> Float[Tensor, "batch channels *places"]:
+        """The signs as floats of -1 and +1, channels first as torch has them."""
+        positive = np.unpackbits(self.bits, axis=-1, count=self.channels, bitorder="little")
+        return torch.from_numpy(np.moveaxis(positive, -1, 1).astype(np.float32) * 2 - 1)
+
+
+class Stage(Protocol):
+    """A step of a packed network."""
+
+    def __call__(self, x: Tensor | Signs) -> Tensor | Signs: ...
+    @property
+    def size_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class FloatStage:
+    """Layers that stay in float."""
+
+    name: str
+    layers: nn.Sequential
+
+    def __call__(self, x: Tensor | Signs) -> Tensor:
+        return self.layers(x.unpacked() if isinstance(x, Signs) else x)
+
+    @property
+    def size_bytes(self) -> int:
+        tensors = [*self.layers.parameters(), *self.layers.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@dataclass(frozen=True)
+class ToSigns:
+    """The sign of a float input, as bits."""
+
+    name: str
+    size_bytes: int = 0
+
+    def __call__(self, x: Tensor | Signs) -> Signs:
+        assert isinstance(x, Tensor)
+        flat = x.reshape(*x.shape[:2], -1).numpy()
+        return Signs(signs_of(flat).reshape(len(x), *x.shape[2:], -1), x.shape[1])
+
+
+@dataclass(frozen=True)
+class OrPool:
+    """Max-pooling of signs: +1 where any of them is."""
+
+    name: str
+    kernel: int
+    stride: int
+    size_bytes: int = 0
+
+    def __call__(self, x: Tensor | Signs) -> Signs:
+        assert isinstance(x, Signs)
+        return Signs(or_pool(x.bits, self.kernel, self.stride), x.channels)
+
+
+@dataclass(frozen=True)
+class FlattenSigns:
+    """All signs of an image in one row, in torch's order: channel by channel."""
+
+    name: str
+    size_bytes: int = 0
+
+    def __call__(self, x: Tensor | Signs) -> Signs:
+        assert isinstance(x, Signs)
+        row = x.unpacked().flatten(1)
+        return Signs(pack_signs(row.numpy() >= 0), row.shape[1])
+
+
+class Borders(NamedTuple):
+    """The kind of each place of an image, by which of its taps lie outside; numbers for each kind.
+
+    Padding adds zeros, where the product of bits takes them for -1: ``added`` is the sum of the weights
+    outside, which makes up for it, and ``levels`` are thresholds with it on the other side.
+    """
+
+    kinds: Int32[Array, " places"]
+    added: Int32[Array, "kinds outputs"]
+    levels: Int32[Array, "kinds padded_outputs"]
+
+
+@dataclass(frozen=True)
+class BinaryStage:
+    """A product of signs, and what becomes of its integers.
+
+    With ``thresholds`` the output is signs, (y >= threshold) xor flip; a pool before the batch norm
+    takes the OR before the flip. Without, it is the float ``tail`` of y: the scale.
+    """
+
+    name: str
+    weights: PackedWeights
+    sums: Float[Tensor, "outputs 1 kernel kernel"] | None
+    stride: int
+    padding: int
+    pool: tuple[int, int] | None
+    thresholds: Int32[Array, " outputs"] | None
+    flips: UInt8[Array, " bytes"] | None
+    tail: nn.Sequential
+    borders: dict[tuple[int, ...], Borders] = field(default_factory=dict, repr=False)
+
+    def __call__(self, x: Tensor | Signs) -> Tensor | Signs:
+        assert isinstance(x, Signs)
+        if self.thresholds is None:
+            y = self.integers(x)
+            return self.tail(torch.from_numpy(np.moveaxis(y, -1, 1).astype(np.float32)))
+        y, places = self._products(x)
+        kinds, _, levels = self._borders(x.bits.shape[1:-1])
+        bits = reached(y, kinds, levels).reshape(*places, -1)
+        if self.pool:
+            bits = or_pool(bits, *self.pool)
+        return Signs(bits ^ self.flips, self.weights.outputs)
+
+    def integers(self, x: Signs) -> Int32[Array, "batch *places outputs"]:
+        """The product of signs before scale, batch norm and sign, exactly as in float."""
+        y, places = self._products(x)
+        kinds, added, _ = self._borders(x.bits.shape[1:-1])
+        y = y[:, : self.weights.outputs].reshape(*places, -1)
+        return y + added[kinds].reshape(*places[1:], -1)
+
+    def _products(self, x: Signs) -> tuple[Int32[Array, "rows padded_outputs"], tuple[int, ...]]:
+        """Products that take zeros of the padding for -1, and the batch and places of their rows."""
+        kernel = 1 if self.sums is None else self.sums.shape[-1]
+        channels = self.weights.length // kernel**2
+        if x.channels != channels:
+            raise ValueError(f"{self.name}: expects {channels} channels, got {x.channels}")
+        if self.sums is None:
+            return self.weights.products(x.bits), x.bits.shape[:1]
+        rows = windows(x.bits, kernel, self.stride, self.padding)
+        return self.weights.products(rows.reshape(-1, rows.shape[-1])), rows.shape[:3]
+
+    def _borders(self, places: tuple[int, ...]) -> Borders:
+        """What holds at each place of an image of this size, found once for each size."""
+        if places not in self.borders:
+            self.borders[places] = self._find_borders(places)
+        return self.borders[places]
+
+    def _find_borders(self, places: tuple[int, ...]) -> Borders:
+        if self.sums is None:
+            kinds, added = np.zeros(1, np.int32), np.zeros((1, self.weights.outputs), np.int32)
+        else:
+            outside = functional.pad(torch.zeros(1, 1, *places), [self.padding] * 4, value=1.0)
+            patches = functional.unfold(outside, self.sums.shape[-1], stride=self.stride)[0].T
+            patterns, which = torch.unique(patches, dim=0, return_inverse=True)
+            kinds = which.numpy().astype(np.int32)
+            added = (patterns @ self.sums.flatten(1).T).numpy().astype(np.int32)
+        if self.thresholds is None or self.flips is None:
+            return Borders(kinds, added, added)
+        levels = np.full((len(added), 8 * len(self.flips)), np.iinfo(np.int32).max, np.int32)
+        levels[:, : self.weights.outputs] = self.thresholds - added
+        return Borders(kinds, added, levels)
+
+    @property
+    def size_bytes(self) -> int:
+        folded = [array for array in (self.thresholds, self.flips) if array is not None]
+        tail = sum(t.numel() * t.element_size() for t in self.tail.parameters())
+        return self.weights.panels.nbytes + sum(array.nbytes for array in folded) + tail
+
+
+@dataclass(frozen=True)
+class PackedNet:
+    """A binary network as stages on bits; call it like the network that it came from."""
+
+    stages: Sequence[Stage]
+
+    @torch.inference_mode()
+    def __call__(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *outputs"]:
+        if not (isinstance(x, Tensor) and x.is_floating_point()):
+            raise TypeError(f"the input must be a tensor of floats, got {getattr(x, 'dtype', type(x))}")
+        if not torch.isfinite(x).all():
+            raise ValueError("the input holds NaN or infinite numbers: clean it before the network")
+        return torch.cat([self._answer(images) for images in x.split(IMAGES_AT_ONCE)])
+
+    def _answer(self, x: Tensor) -> Tensor:
+        state: Tensor | Signs = x
+        for stage in self.stages:
+            state = stage(state)
+        return state.unpacked() if isinstance(state, Signs) else state
