@@ -44,6 +44,8 @@ class Stage(Protocol):
 
     def __call__(self, x: Tensor | Signs) -> Tensor | Signs: ...
     @property
+    def name(self) -> str: ...
+    @property
     def size_bytes(self) -> int: ...
 
 
@@ -188,8 +190,9 @@ class BinaryStage:
     @property
     def size_bytes(self) -> int:
         folded = [array for array in (self.thresholds, self.flips) if array is not None]
-        tail = sum(t.numel() * t.element_size() for t in self.tail.parameters())
-        return self.weights.panels.nbytes + sum(array.nbytes for array in folded) + tail
+        kept = [*self.tail.parameters(), *([] if self.sums is None else [self.sums])]
+        floats = sum(tensor.numel() * tensor.element_size() for tensor in kept)
+        return self.weights.panels.nbytes + sum(array.nbytes for array in folded) + floats
 
 
 @dataclass(frozen=True)

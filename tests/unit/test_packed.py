@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from greenai_nb.nets import packed_file
 from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.pack import PackingError, ScaleUnits, pack, thresholds_of
 from greenai_nb.nets.packed import BinaryStage
+from greenai_nb.nets.packed_file import PackedFileError
 from greenai_nb.nets.scaling import LearnedScale, MeanScaleWithInputMap, NoScale
 from greenai_nb.nets.sign import approx_sign, stochastic_sign
 
@@ -122,7 +124,7 @@ def test_sizes_are_reported_by_layer_and_weights_are_32_times_smaller():
     for kernel in KERNELS:
         stage = pack(net, kernel).stages[1]
         assert 32 * stage.weights.panels.nbytes == 4 * net[1].weight.numel()
-        assert stage.size_bytes == stage.weights.panels.nbytes + 64 * 4 + 64 // 8
+        assert stage.size_bytes == stage.weights.panels.nbytes + 64 * 4 + 64 // 8 + 64 * 9 * 4
 
 
 def test_what_cannot_be_packed_is_named():
@@ -155,3 +157,36 @@ def test_bad_inputs_are_refused():
         packed(torch.tensor([[1.0, float("nan"), 0.0]]))
     with pytest.raises(ValueError, match="1: expects 3 channels, got 5"):
         packed(torch.ones(1, 5))
+
+
+@pytest.mark.parametrize("build", [vgg_like, lambda: nn.Sequential(Sign(), BinaryLinear(9, 4))])
+def test_a_saved_network_comes_back_on_any_kernel(build, tmp_path):
+    torch.manual_seed(7)
+    net = build().eval()
+    x = torch.randn(3, 2, 8, 8) if len(net) > 2 else torch.randn(3, 9)
+    packed_file.save(pack(net), tmp_path / "net.npz")
+    for kernel in KERNELS:
+        again = packed_file.load(tmp_path / "net.npz", kernel)
+        assert torch.equal(again(x), pack(net, kernel)(x))
+        assert packed_file.sizes(again) == packed_file.sizes(pack(net, kernel))
+    assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    packed_file.save(pack(settled(vgg_like(), 2, 8, 8)), path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-200], whole[: len(whole) // 2], b"", b"PK nothing", whole[200:]):
+        path.write_bytes(damaged)
+        with pytest.raises(PackedFileError, match="no packed network, or is damaged"):
+            packed_file.load(path)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    path.write_bytes(flipped)
+    with pytest.raises(PackedFileError):
+        packed_file.load(path)
+    np.savez(path, network=np.array('{"format": 99, "stages": []}'))
+    with pytest.raises(PackedFileError, match="has format 99, this version reads 1"):
+        packed_file.load(path)
+    with pytest.raises(FileNotFoundError):
+        packed_file.load(tmp_path / "none.npz")

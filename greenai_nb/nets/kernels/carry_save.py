@@ -189,8 +189,13 @@ def products(
     activations: UInt32[Array, "padded_rows words"],
     weights: UInt32[Array, "panels words panel"],
     length: int,
+    out: Array | None = None,
 ) -> Int32[Array, "padded_rows padded_outputs"]:
-    """Inner products of signs, length - 2 (number of places in which they differ)."""
-    out = np.empty((len(activations), len(weights) * PANEL), np.int32)
+    """Inner products of signs, length - 2 (number of places in which they differ).
+
+    ``out`` is written to where it is given, and returned.
+    """
+    if out is None:
+        out = np.empty((len(activations), len(weights) * PANEL), np.int32)
     _products(activations, weights, out, length)
     return out

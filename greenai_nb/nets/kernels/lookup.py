@@ -238,8 +238,13 @@ def products(
     activations: UInt8[Array, "padded_rows halves"],
     weights: UInt8[Array, "panels bytes panel"],
     length: int,
+    out: Array | None = None,
 ) -> Int32[Array, "padded_rows padded_outputs"]:
-    """Inner products of signs, length - 2 (number of places in which they differ)."""
-    out = np.empty((len(activations), len(weights) * PANEL), np.int32)
+    """Inner products of signs, length - 2 (number of places in which they differ).
+
+    ``out`` is written to where it is given, and returned.
+    """
+    if out is None:
+        out = np.empty((len(activations), len(weights) * PANEL), np.int32)
     _products(DIFFERENCES, activations, weights, out, length)
     return out

@@ -26,13 +26,19 @@ def pack_signs(positive: Bool[Array, "rows length"]) -> UInt8[Array, "rows bytes
 class PackedWeights:
     """Weights of a product of signs, packed for one kernel.
 
-    ``length`` is the number of signs that are multiplied; padding bits must be zero on both sides.
+    ``panels`` are the weights as the kernel reads them, ``bits`` as they came. ``length`` is the number
+    of signs that are multiplied; padding bits must be zero on both sides.
     """
 
     kernel: str
     panels: Array
-    outputs: int
+    bits: UInt8[Array, "outputs bytes"]
     length: int
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return len(self.bits)
 
     def products(self, rows: UInt8[Array, "rows bytes"]) -> Int32[Array, "rows padded_outputs"]:
         """Inner products of rows of packed signs with each output's weights.
@@ -49,4 +55,4 @@ def pack_weights(
 ) -> PackedWeights:
     """Pack rows of signs as weights for a kernel, the fastest of this processor unless named."""
     name = name or best_kernel()
-    return PackedWeights(name, kernel(name).pack_weights(rows), len(rows), length)
+    return PackedWeights(name, kernel(name).pack_weights(rows), rows, length)

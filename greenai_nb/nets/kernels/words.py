@@ -3,8 +3,9 @@
 With n signs, of which d differ, the inner product is n - 2 d. Numba and its compiler make what they can
 of the loops on any processor; this is the kernel to read first.
 
-Layouts: rows of 64-bit words for the activations; for the weights, words of 8 neighbouring outputs lie
-side by side, so that one activation word meets all of them in registers.
+Layouts: rows of 64-bit words for the activations; for the weights, words of 64 neighbouring outputs lie
+side by side, so that the compiler can count for several outputs at once. Four activation words meet them
+before a count is written back.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from numpy import ndarray as Array
 
 from greenai_nb.nets.kernels.registers import call
 
-PANEL = 8
+PANEL, FUSED = 64, 4
 WORD_BYTES = 8
 
 
@@ -39,7 +40,7 @@ def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows wo
 
 
 def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt64[Array, "panels words panel"]:
-    """Panels of 8 outputs from packed signs, padded with zeros."""
+    """Panels of 64 outputs from packed signs, padded with zeros."""
     words = pack_activations(rows)
     padded = np.zeros((-(-len(words) // PANEL) * PANEL, words.shape[1]), np.uint64)
     padded[: len(words)] = words
@@ -68,35 +69,39 @@ def naive_products(
 @njit(cache=True, nogil=True)
 def _products(a: Any, b: Any, out: Any, length: int) -> None:
     panels, words, _ = b.shape
+    whole = words // FUSED * FUSED
+    differ = np.empty(PANEL, np.uint64)
     for panel in range(panels):
-        weights = b[panel]
+        w = b[panel]
         for row in range(a.shape[0]):
-            d0 = d1 = d2 = d3 = d4 = d5 = d6 = d7 = uint64(0)
-            for word in range(words):
-                x = a[row, word]
-                d0 += count_ones(x ^ weights[word, 0])
-                d1 += count_ones(x ^ weights[word, 1])
-                d2 += count_ones(x ^ weights[word, 2])
-                d3 += count_ones(x ^ weights[word, 3])
-                d4 += count_ones(x ^ weights[word, 4])
-                d5 += count_ones(x ^ weights[word, 5])
-                d6 += count_ones(x ^ weights[word, 6])
-                d7 += count_ones(x ^ weights[word, 7])
-            at = panel * PANEL
-            out[row, at] = length - 2 * d0
-            out[row, at + 1] = length - 2 * d1
-            out[row, at + 2] = length - 2 * d2
-            out[row, at + 3] = length - 2 * d3
-            out[row, at + 4] = length - 2 * d4
-            out[row, at + 5] = length - 2 * d5
-            out[row, at + 6] = length - 2 * d6
-            out[row, at + 7] = length - 2 * d7
+            differ[:] = 0
+            for word in range(0, whole, FUSED):
+                x0, x1, x2, x3 = a[row, word], a[row, word + 1], a[row, word + 2], a[row, word + 3]
+                for output in range(PANEL):
+                    differ[output] += (
+                        count_ones(x0 ^ w[word, output])
+                        + count_ones(x1 ^ w[word + 1, output])
+                        + count_ones(x2 ^ w[word + 2, output])
+                        + count_ones(x3 ^ w[word + 3, output])
+                    )
+            for word in range(whole, words):
+                for output in range(PANEL):
+                    differ[output] += count_ones(a[row, word] ^ w[word, output])
+            for output in range(PANEL):
+                out[row, panel * PANEL + output] = length - 2 * differ[output]
 
 
 def products(
-    activations: UInt64[Array, "rows words"], weights: UInt64[Array, "panels words panel"], length: int
+    activations: UInt64[Array, "rows words"],
+    weights: UInt64[Array, "panels words panel"],
+    length: int,
+    out: Array | None = None,
 ) -> Int32[Array, "rows padded_outputs"]:
-    """Inner products of signs, eight outputs at a time."""
-    out = np.empty((len(activations), len(weights) * PANEL), np.int32)
+    """Inner products of signs, many outputs at a time.
+
+    ``out`` is written to where it is given, and returned.
+    """
+    if out is None:
+        out = np.empty((len(activations), len(weights) * PANEL), np.int32)
     _products(activations, weights, out, length)
     return out

@@ -1,0 +1,156 @@
+"""Products of signs and a packed network against the best float32 of torch, one thread, in turn.
+
+Goals are those for the instruction set found; the line before the table says which it is.
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numba import njit, uint64
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from greenai_nb.nets.architectures import vgg_small, xnor_vgg_small
+from greenai_nb.nets.kernels.processor import best_kernel
+from greenai_nb.nets.kernels.product import kernel, pack_signs
+from greenai_nb.nets.pack import pack
+from greenai_nb.suite.benchmark import Row, report
+
+SHAPES = ((1024, 1024, 1024), (256, 256, 2304), (64, 512, 4608), (1, 4096, 4096))
+ROUNDS, CALLS = 7, 5
+GOALS = {"carry_save": (27, 23, 15), "lookup": (11, 10, 7), "words": (2, 2, 2)}
+# Multiply-accumulates a cycle: carry-save 2 x 512 in 5 instructions on 2 ports; look-up 128 in 2 on 4.
+PEAK = {"carry_save": 2 * 512 / 2.5, "lookup": 256, "words": 64}
+CHAIN_CYCLES = 4
+
+
+@njit
+def chain(steps):
+    """Square and add, each waiting for the one before: four cycles a step."""
+    x = uint64(3)
+    for _ in range(steps):
+        x = x * x + uint64(1442695040888963407)
+    return x
+
+
+def cpu_ms(call: Callable[[], object], calls: int = CALLS) -> float:
+    """CPU time of a call in milliseconds, the median of a few."""
+    found = []
+    for _ in range(calls):
+        start = time.thread_time_ns()
+        call()
+        found.append((time.thread_time_ns() - start) / 1e6)
+    return statistics.median(found)
+
+
+def in_turn(sides: Sequence[Callable[[], object]]) -> list[float]:
+    """Median CPU time of each side in milliseconds, measured in turn."""
+    for side in sides:
+        side()
+    rounds = [[cpu_ms(side) for side in sides] for _ in range(ROUNDS)]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def clock_ghz() -> float:
+    """Clock of the core, from a chain of dependent instructions."""
+    chain(1)
+    return CHAIN_CYCLES * 10_000_000 / (cpu_ms(lambda: chain(10_000_000)) * 1e6)
+
+
+def product_rows(name: str, goal: float) -> list[Row]:
+    """Rows for the products of signs."""
+    module, rng, rows = kernel(name), np.random.default_rng(0), []
+    shares = []
+    for m, n, k in SHAPES:
+        a, b = rng.random((m, k)) < 0.5, rng.random((n, k)) < 0.5
+        left, right = module.pack_activations(pack_signs(a)), module.pack_weights(pack_signs(b))
+        floats = [torch.from_numpy(2 * side.astype(np.float32) - 1) for side in (a, b)]
+        columns = floats[1].T.contiguous()
+        out = module.products(left, right, k)
+        assert np.array_equal(out[:m, :n], (floats[0] @ columns).numpy())
+        by_column, by_row, packed = in_turn(
+            [
+                lambda x=floats[0], w=columns: x @ w,
+                lambda x=floats[0], w=floats[1]: nn.functional.linear(x, w),
+                lambda x=left, w=right, k=k, out=out: module.products(x, w, k, out),
+            ]
+        )
+        best = min(by_column, by_row)
+        ratio, title = best / packed, f"{m} x {n} x {k}"
+        small = min(m, n) == 1
+        goal_words = "recorded: float is bound by memory here" if small else f"at least {goal:g}"
+        rows.append(
+            Row(f"products {title}, over float32", ratio, "times", goal_words, small or ratio >= goal)
+        )
+        rows.append(Row(f"float32 {title}", 2 * m * n * k / best / 1e6, "GFLOP/s", "recorded", True))
+        shares.append(m * n * k / packed / 1e6 / (PEAK[name] * clock_ghz()))
+    share = 100 * max(shares)
+    wanted = 85 if name == "carry_save" else 50
+    rows.append(Row("best share of the derived peak", share, "%", f"at least {wanted}", share >= wanted))
+    return rows
+
+
+def folded(net: nn.Sequential) -> nn.Sequential:
+    """A copy without batch norms, where they follow a convolution at once."""
+    layers: list[nn.Module] = []
+    for layer in copy.deepcopy(net).eval():
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(layers[-1], nn.Conv2d):
+            layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers)
+
+
+@torch.inference_mode()
+def network_rows(name: str, goals: Sequence[float]) -> list[Row]:
+    """Rows for VGG-small, random weights with batch norms that have seen data."""
+    torch.manual_seed(0)
+    plain, binary = vgg_small(), xnor_vgg_small()
+    for net in (plain, binary):
+        for _ in range(3):
+            net(torch.randn(16, 3, 32, 32))
+        net.eval()
+    packed, rows = pack(binary, name), []
+    last = copy.deepcopy(folded(plain)).to(memory_format=torch.channels_last)
+    for batch, goal in zip((1, 64), goals, strict=True):
+        x = torch.randn(batch, 3, 32, 32)
+        assert torch.allclose(packed(x[:2]), binary(x[:2]), atol=1e-5)
+        joined = folded(plain)
+        in_rows = x.to(memory_format=torch.channels_last)
+        sides = [
+            lambda x=x: plain(x),
+            lambda x=x, net=joined: net(x),
+            lambda x=in_rows: last(x),
+            lambda x=x: packed(x),
+        ]
+        *floats, ours = in_turn(sides)
+        ratio = min(floats) / ours
+        rows += [
+            Row(
+                f"vgg_small, batch {batch}, over float32",
+                ratio,
+                "times",
+                f"at least {goal:g}",
+                ratio >= goal,
+            ),
+            Row(f"vgg_small, batch {batch}, best float32", min(floats), "ms", "recorded", True),
+            Row(f"vgg_small, batch {batch}, packed", ours, "ms", "recorded", True),
+        ]
+    return rows
+
+
+def main() -> None:
+    """Measure with the fastest kernel of this processor."""
+    torch.set_num_threads(1)
+    name = best_kernel()
+    product_goal, *network_goals = GOALS[name]
+    print(f"kernel {name}, clock {clock_ghz():.2f} GHz")
+    report(__file__, product_rows(name, product_goal) + network_rows(name, network_goals))
+
+
+if __name__ == "__main__":
+    main()
