@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from greenai_nb.nets.architectures import vgg_small, xnor_vgg_small
 from greenai_nb.nets.kernels.processor import best_kernel
-from greenai_nb.nets.kernels.product import kernel, pack_signs
+from greenai_nb.nets.kernels.product import kernel, pack_signs, pack_weights
 from greenai_nb.nets.pack import pack
 from greenai_nb.suite.benchmark import Row, report
 
@@ -72,11 +72,16 @@ def product_rows(name: str, goal: float) -> list[Row]:
         columns = floats[1].T.contiguous()
         out = module.products(left, right, k)
         assert np.array_equal(out[:m, :n], (floats[0] @ columns).numpy())
-        by_column, by_row, packed = in_turn(
+        whole = pack_weights(pack_signs(b), k, name)
+        signs, kinds = pack_signs(a), np.zeros(1, np.int32)
+        levels = whole.levels(np.zeros((1, n), np.int32))
+        assert np.array_equal(whole.reached(signs, kinds, levels), pack_signs(out[:m, :n] >= 0))
+        by_column, by_row, packed, bits = in_turn(
             [
                 lambda x=floats[0], w=columns: x @ w,
                 lambda x=floats[0], w=floats[1]: nn.functional.linear(x, w),
                 lambda x=left, w=right, k=k, out=out: module.products(x, w, k, out),
+                lambda x=signs, w=whole, kinds=kinds, levels=levels: w.reached(x, kinds, levels),
             ]
         )
         best = min(by_column, by_row)
@@ -85,6 +90,9 @@ def product_rows(name: str, goal: float) -> list[Row]:
         goal_words = "recorded: float is bound by memory here" if small else f"at least {goal:g}"
         rows.append(
             Row(f"products {title}, over float32", ratio, "times", goal_words, small or ratio >= goal)
+        )
+        rows.append(
+            Row(f"signs in and out {title}, over float32", best / bits, "times", "recorded", True)
         )
         rows.append(Row(f"float32 {title}", 2 * m * n * k / best / 1e6, "GFLOP/s", "recorded", True))
         shares.append(m * n * k / packed / 1e6 / (PEAK[name] * clock_ghz()))

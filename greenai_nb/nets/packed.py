@@ -19,7 +19,7 @@ from numpy import ndarray as Array
 from torch import Tensor, nn
 from torch.nn import functional
 
-from greenai_nb.nets.kernels.images import or_pool, reached, signs_of, windows
+from greenai_nb.nets.kernels.images import or_pool, signs_of, windows
 from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
 
 # A few images stay in the processor's cache from stage to stage; many do not.
@@ -109,12 +109,12 @@ class Borders(NamedTuple):
     """The kind of each place of an image, by which of its taps lie outside; numbers for each kind.
 
     Padding adds zeros, where the product of bits takes them for -1: ``added`` is the sum of the weights
-    outside, which makes up for it, and ``levels`` are thresholds with it on the other side.
+    outside, which makes up for it; ``levels`` are thresholds with it on the other side, for the kernel.
     """
 
     kinds: Int32[Array, " places"]
     added: Int32[Array, "kinds outputs"]
-    levels: Int32[Array, "kinds padded_outputs"]
+    levels: Array
 
 
 @dataclass(frozen=True)
@@ -141,30 +141,30 @@ class BinaryStage:
         if self.thresholds is None:
             y = self.integers(x)
             return self.tail(torch.from_numpy(np.moveaxis(y, -1, 1).astype(np.float32)))
-        y, places = self._products(x)
+        rows, places = self._rows(x)
         kinds, _, levels = self._borders(x.bits.shape[1:-1])
-        bits = reached(y, kinds, levels).reshape(*places, -1)
+        bits = self.weights.reached(rows, kinds, levels).reshape(*places, -1)
         if self.pool:
             bits = or_pool(bits, *self.pool)
         return Signs(bits ^ self.flips, self.weights.outputs)
 
     def integers(self, x: Signs) -> Int32[Array, "batch *places outputs"]:
         """The product of signs before scale, batch norm and sign, exactly as in float."""
-        y, places = self._products(x)
+        rows, places = self._rows(x)
         kinds, added, _ = self._borders(x.bits.shape[1:-1])
-        y = y[:, : self.weights.outputs].reshape(*places, -1)
+        y = self.weights.products(rows)[:, : self.weights.outputs].reshape(*places, -1)
         return y + added[kinds].reshape(*places[1:], -1)
 
-    def _products(self, x: Signs) -> tuple[Int32[Array, "rows padded_outputs"], tuple[int, ...]]:
-        """Products that take zeros of the padding for -1, and the batch and places of their rows."""
+    def _rows(self, x: Signs) -> tuple[UInt8[Array, "rows bytes"], tuple[int, ...]]:
+        """The signs that meet the weights, a row for each place, and the batch and its places."""
         kernel = 1 if self.sums is None else self.sums.shape[-1]
         channels = self.weights.length // kernel**2
         if x.channels != channels:
             raise ValueError(f"{self.name}: expects {channels} channels, got {x.channels}")
         if self.sums is None:
-            return self.weights.products(x.bits), x.bits.shape[:1]
+            return x.bits, x.bits.shape[:1]
         rows = windows(x.bits, kernel, self.stride, self.padding)
-        return self.weights.products(rows.reshape(-1, rows.shape[-1])), rows.shape[:3]
+        return rows.reshape(-1, rows.shape[-1]), rows.shape[:3]
 
     def _borders(self, places: tuple[int, ...]) -> Borders:
         """What holds at each place of an image of this size, found once for each size."""
@@ -181,11 +181,9 @@ class BinaryStage:
             patterns, which = torch.unique(patches, dim=0, return_inverse=True)
             kinds = which.numpy().astype(np.int32)
             added = (patterns @ self.sums.flatten(1).T).numpy().astype(np.int32)
-        if self.thresholds is None or self.flips is None:
+        if self.thresholds is None:
             return Borders(kinds, added, added)
-        levels = np.full((len(added), 8 * len(self.flips)), np.iinfo(np.int32).max, np.int32)
-        levels[:, : self.weights.outputs] = self.thresholds - added
-        return Borders(kinds, added, levels)
+        return Borders(kinds, added, self.weights.levels(self.thresholds - added))
 
     @property
     def size_bytes(self) -> int:

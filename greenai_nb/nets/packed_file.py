@@ -57,34 +57,47 @@ class PackedFileError(ValueError):
     """A file that is no packed network, or a damaged one."""
 
 
-def save(net: PackedNet, path: Path) -> None:
-    """Write a packed network; the file appears whole or not at all."""
+def to_bytes(net: PackedNet) -> bytes:
+    """The content of a packed network's file."""
     arrays: dict[str, Array] = {}
     stages = [_describe(stage, f"{place}", arrays) for place, stage in enumerate(net.stages)]
     index = json.dumps({"format": FORMAT, "stages": stages})
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays | {INDEX: np.array(index)})
+    return buffer.getvalue()
+
+
+def from_bytes(content: bytes, kernel: str | None = None) -> PackedNet:
+    """A packed network from its file's content, for the fastest kernel unless one is named.
+
+    Raises ``PackedFileError`` for content that is damaged, cut short or something else.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+        index = json.loads(str(arrays[INDEX]))
+        if index["format"] != FORMAT:
+            raise PackedFileError(f"the file has format {index['format']}, this version reads {FORMAT}")
+        return PackedNet([_build(entry, arrays, kernel) for entry in index["stages"]])
+    except PackedFileError:
+        raise
+    except DAMAGE as error:
+        raise PackedFileError(f"this is no packed network, or it is damaged: {error}") from error
+
+
+def save(net: PackedNet, path: Path) -> None:
+    """Write a packed network; the file appears whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(buffer.getvalue())
+    partial.write_bytes(to_bytes(net))
     partial.replace(path)
 
 
 def load(path: Path, kernel: str | None = None) -> PackedNet:
-    """Read a packed network for the fastest kernel of this processor, unless one is named.
-
-    Raises ``PackedFileError`` for a file that is damaged, cut short or something else.
-    """
+    """Read a packed network from a file, as ``from_bytes`` does."""
     try:
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-        index = json.loads(str(arrays[INDEX]))
-        if index["format"] != FORMAT:
-            raise PackedFileError(f"{path} has format {index['format']}, this version reads {FORMAT}")
-        return PackedNet([_build(entry, arrays, kernel) for entry in index["stages"]])
-    except (PackedFileError, FileNotFoundError):
-        raise
-    except DAMAGE as error:
-        raise PackedFileError(f"{path} is no packed network, or is damaged: {error}") from error
+        return from_bytes(path.read_bytes(), kernel)
+    except PackedFileError as error:
+        raise PackedFileError(f"{path}: {error}") from error
 
 
 def sizes(net: PackedNet) -> dict[str, int]:

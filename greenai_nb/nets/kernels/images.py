@@ -76,6 +76,16 @@ def _reached(y: Any, kinds: Any, thresholds: Any, out: Any) -> None:
             out[row, byte] = bits
 
 
+def levels_of(
+    thresholds: Int32[Array, "kinds outputs"], length: int
+) -> Int32[Array, "kinds padded_outputs"]:
+    """Thresholds padded to whole bytes with ones that no product of ``length`` signs reaches."""
+    outputs = thresholds.shape[1]
+    levels = np.full((len(thresholds), -(-outputs // 8) * 8), length + 1, np.int32)
+    levels[:, :outputs] = thresholds
+    return levels
+
+
 def reached(
     y: Int32[Array, "rows padded_outputs"],
     kinds: Int32[Array, " places"],

@@ -19,121 +19,30 @@ AVX2 instructions* (2018).
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
-from llvmlite import ir
-from numba import njit, types, uint8
-from numba.extending import intrinsic
+from jaxtyping import Int16, Int32, UInt8
+from numba import njit, uint8
 from numpy import ndarray as Array
 
-from greenai_nb.nets.kernels.registers import (
-    BYTE,
-    INT,
-    LONG,
-    Register,
-    call,
-    constant,
-    fill,
-    load,
-    pointer,
-    unaligned,
-    zero,
+from greenai_nb.nets.kernels.lookup_instructions import (
+    LANES,
+    PATTERNS,
+    add_even,
+    add_looked_up,
+    add_odd,
+    high_half,
+    load_bytes,
+    low_half,
+    no_bytes,
+    no_shorts,
+    store_products,
+    store_reached,
+    table_row,
 )
 
-ROWS, PANEL, LANES = 3, 64, 32
+ROWS, PANEL, GROUP = 3, 64, 16
 FULL = 31
-PATTERNS = 16
+LONGEST = np.iinfo(np.int16).max
 DIFFERENCES = np.array([(a ^ b).bit_count() for a in range(PATTERNS) for b in range(PATTERNS)], np.uint8)
-
-Bytes = Register(8, LANES)
-Shorts = Register(16, LANES // 2)
-no_bytes, no_shorts, load_bytes = zero(Bytes), zero(Shorts), load(Bytes)
-
-
-@intrinsic
-def low_half(typing: Any, x: Any) -> Any:
-    """The lower four signs of each byte."""
-    return Bytes(Bytes), lambda context, builder, signature, args: builder.and_(
-        args[0], constant(Bytes.vector, 15)
-    )
-
-
-@intrinsic
-def high_half(typing: Any, x: Any) -> Any:
-    """The upper four signs of each byte."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pairs = builder.bitcast(args[0], Shorts.vector)
-        shifted = builder.bitcast(builder.lshr(pairs, constant(Shorts.vector, 4)), Bytes.vector)
-        return builder.and_(shifted, constant(Bytes.vector, 15))
-
-    return Bytes(Bytes), code
-
-
-@intrinsic
-def table_row(typing: Any, table: Any, offsets: Any, index: Any) -> Any:
-    """The row of differences at ``offsets[index]``, twice in a register."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = pointer(context, builder, signature.args[1], args[1], args[2], BYTE)
-        offset = builder.zext(builder.load(at), LONG)
-        half = ir.VectorType(BYTE, PATTERNS)
-        row = unaligned(
-            builder.load(pointer(context, builder, signature.args[0], args[0], offset, half))
-        )
-        twice = ir.Constant(ir.VectorType(INT, LANES), [*range(PATTERNS)] * 2)
-        return builder.shuffle_vector(row, ir.Constant(half, ir.Undefined), twice)
-
-    return Bytes(table, offsets, types.intp), code
-
-
-@intrinsic
-def add_looked_up(typing: Any, total: Any, row: Any, patterns: Any) -> Any:
-    """``total`` plus what the row says for the pattern of each lane."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        total, row, patterns = args
-        found = call(builder, "llvm.x86.avx2.pshuf.b", Bytes.vector, row, patterns)
-        return builder.add(total, found)
-
-    return Bytes(Bytes, Bytes, Bytes), code
-
-
-@intrinsic
-def add_even(typing: Any, total: Any, x: Any) -> Any:
-    """``total`` plus the even bytes."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pairs = builder.bitcast(args[1], Shorts.vector)
-        return builder.add(args[0], builder.and_(pairs, constant(Shorts.vector, 255)))
-
-    return Shorts(Shorts, Bytes), code
-
-
-@intrinsic
-def add_odd(typing: Any, total: Any, x: Any) -> Any:
-    """``total`` plus the odd bytes."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pairs = builder.bitcast(args[1], Shorts.vector)
-        return builder.add(args[0], builder.lshr(pairs, constant(Shorts.vector, 8)))
-
-    return Shorts(Shorts, Bytes), code
-
-
-@intrinsic
-def store_products(typing: Any, out: Any, index: Any, differences: Any, length: Any) -> Any:
-    """Write 16 products, length - 2 differences each."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        ints = ir.VectorType(INT, LANES // 2)
-        differences = builder.zext(args[2], ints)
-        lengths = fill(builder, ints, builder.trunc(args[3], INT))
-        products = builder.sub(lengths, builder.add(differences, differences))
-        at = pointer(context, builder, signature.args[0], args[0], args[1], ints)
-        unaligned(builder.store(products, at))
-        return context.get_dummy_value()
-
-    return types.none(out, types.intp, Shorts, types.intp), code
 
 
 @njit(cache=True, nogil=True)
@@ -165,11 +74,11 @@ def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt8[Array, "panels by
 
 
 @njit(cache=True, nogil=True)
-def _tile(
-    table: Any, a: Any, row: int, stride: int, b: Any, panel: int, pairs: int, out: Any, at: int,
-    width: int, length: int,
-) -> None:  # fmt: skip
-    """Three rows of activations against 64 outputs; names end in row and half of the panel."""
+def _differences(table: Any, a: Any, row: int, stride: int, b: Any, panel: int, pairs: int) -> Any:
+    """Three rows of activations against 64 outputs: for each row four registers of 16 differences.
+
+    Names end in row and half of the panel.
+    """
     even00 = even01 = even10 = even11 = even20 = even21 = no_shorts()
     odd00 = odd01 = odd10 = odd11 = odd20 = odd21 = no_shorts()
     for first in range(0, pairs, FULL):
@@ -198,17 +107,19 @@ def _tile(
         even11, odd11 = add_even(even11, sum11), add_odd(odd11, sum11)
         even20, odd20 = add_even(even20, sum20), add_odd(odd20, sum20)
         even21, odd21 = add_even(even21, sum21), add_odd(odd21, sum21)
-    _store_row(out, at, even00, odd00, even01, odd01, length)
-    _store_row(out, at + width, even10, odd10, even11, odd11, length)
-    _store_row(out, at + 2 * width, even20, odd20, even21, odd21, length)
+    return (
+        (even00, odd00, even01, odd01),
+        (even10, odd10, even11, odd11),
+        (even20, odd20, even21, odd21),
+    )
 
 
 @njit(cache=True, nogil=True)
-def _store_row(out: Any, at: int, even0: Any, odd0: Any, even1: Any, odd1: Any, length: int) -> None:
-    store_products(out, at, even0, length)
-    store_products(out, at + 16, odd0, length)
-    store_products(out, at + 32, even1, length)
-    store_products(out, at + 48, odd1, length)
+def _store_products(out: Any, at: int, found: Any, length: int) -> None:
+    store_products(out, at, found[0], length)
+    store_products(out, at + GROUP, found[1], length)
+    store_products(out, at + 2 * GROUP, found[2], length)
+    store_products(out, at + 3 * GROUP, found[3], length)
 
 
 @njit(cache=True, nogil=True)
@@ -218,20 +129,13 @@ def _products(table: Any, a: Any, b: Any, out: Any, length: int) -> None:
     width = out.shape[1]
     for panel in range(panels):
         for row in range(0, rows, ROWS):
-            start = row * width + panel * PANEL
-            _tile(
-                table,
-                a,
-                row * stride,
-                stride,
-                b,
-                panel * pairs * PANEL,
-                pairs,
-                out,
-                start,
-                width,
-                length,
+            one, two, three = _differences(
+                table, a, row * stride, stride, b, panel * pairs * PANEL, pairs
             )
+            at = row * width + panel * PANEL
+            _store_products(out, at, one, length)
+            _store_products(out, at + width, two, length)
+            _store_products(out, at + 2 * width, three, length)
 
 
 def products(
@@ -247,4 +151,55 @@ def products(
     if out is None:
         out = np.empty((len(activations), len(weights) * PANEL), np.int32)
     _products(DIFFERENCES, activations, weights, out, length)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> None:
+    store_reached(out, at, found[0], levels, level)
+    store_reached(out, at + 2, found[1], levels, level + GROUP)
+    store_reached(out, at + 4, found[2], levels, level + 2 * GROUP)
+    store_reached(out, at + 6, found[3], levels, level + 3 * GROUP)
+
+
+@njit(cache=True, nogil=True)
+def _reached(table: Any, a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
+    rows, stride = a.shape
+    panels, pairs, _ = b.shape
+    places, outputs, width = kinds.shape[0], levels.shape[1], out.shape[1]
+    for panel in range(panels):
+        for row in range(0, rows, ROWS):
+            one, two, three = _differences(
+                table, a, row * stride, stride, b, panel * pairs * PANEL, pairs
+            )
+            at, level = row * width + panel * (PANEL // 8), panel * PANEL
+            _store_reached(out, at, one, levels, kinds[row % places] * outputs + level)
+            _store_reached(out, at + width, two, levels, kinds[(row + 1) % places] * outputs + level)
+            _store_reached(
+                out, at + 2 * width, three, levels, kinds[(row + 2) % places] * outputs + level
+            )
+
+
+def levels_of(
+    thresholds: Int32[Array, "kinds outputs"], length: int
+) -> Int16[Array, "kinds padded_outputs"]:
+    """The most differences with which each output still reaches its threshold; -1 where none do."""
+    outputs = thresholds.shape[1]
+    levels = np.full((len(thresholds), -(-outputs // PANEL) * PANEL), -1, np.int16)
+    levels[:, :outputs] = np.clip((length - thresholds) // 2, -1, LONGEST)
+    return levels
+
+
+def reached(
+    activations: UInt8[Array, "padded_rows halves"],
+    weights: UInt8[Array, "panels bytes panel"],
+    kinds: Int32[Array, " places"],
+    levels: Int16[Array, "kinds padded_outputs"],
+) -> UInt8[Array, "padded_rows bytes"]:
+    """Bits of the outputs whose product reaches its threshold, without writing the product.
+
+    ``kinds`` says for each place of an image which row of ``levels`` holds there.
+    """
+    out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
+    _reached(DIFFERENCES, activations, weights, kinds, levels, out)
     return out

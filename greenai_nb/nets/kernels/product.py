@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 from numpy import ndarray as Array
 
+from greenai_nb.nets.kernels import images
 from greenai_nb.nets.kernels.processor import best_kernel
 
 
@@ -49,10 +50,41 @@ class PackedWeights:
         found = module.products(module.pack_activations(rows), self.panels, self.length)
         return found[: len(rows)]
 
+    def levels(self, thresholds: Int32[Array, "kinds outputs"]) -> Array:
+        """Thresholds as this kernel's ``reached`` reads them."""
+        module = kernel(self.kernel)
+        return (module if self.fused else images).levels_of(thresholds, self.length)
+
+    def reached(
+        self, rows: UInt8[Array, "rows bytes"], kinds: Int32[Array, " places"], levels: Array
+    ) -> UInt8[Array, "rows output_bytes"]:
+        """Bits of the outputs whose product reaches its threshold.
+
+        The places of an image repeat along the rows; ``kinds`` says which row of ``levels`` holds at
+        each. The look-up kernel never writes the products.
+        """
+        module = kernel(self.kernel)
+        if self.fused:
+            packed = module.pack_activations(rows)
+            bits = module.reached(packed, self.panels, kinds, levels)[: len(rows)]
+        else:
+            bits = images.reached(self.products(rows), kinds, levels)
+        return bits[:, : -(-self.outputs // 8)]
+
+    @property
+    def fused(self) -> bool:
+        """Whether the kernel compares with thresholds before it writes."""
+        return self.kernel == "lookup"
+
 
 def pack_weights(
     rows: UInt8[Array, "outputs bytes"], length: int, name: str | None = None
 ) -> PackedWeights:
-    """Pack rows of signs as weights for a kernel, the fastest of this processor unless named."""
+    """Pack rows of signs as weights for a kernel, the fastest of this processor unless named.
+
+    Products that are too long for the look-up kernel's registers go to ``words``.
+    """
     name = name or best_kernel()
+    if length > getattr(kernel(name), "LONGEST", length):
+        name = "words"
     return PackedWeights(name, kernel(name).pack_weights(rows), rows, length)

@@ -133,3 +133,25 @@ def test_the_choice_can_be_overridden_and_is_checked(monkeypatch):
 
 def test_modules_are_found_by_name():
     assert kernel("words") is words
+
+
+def test_products_too_long_for_the_look_up_go_to_words():
+    rng = np.random.default_rng(4)
+    b = rng.random((3, 40_000)) < 0.5
+    packed = pack_weights(pack_signs(b), 40_000, "lookup")
+    assert packed.kernel == "words"
+    assert packed.products(pack_signs(~b))[0, 0] == -40_000
+
+
+@pytest.mark.parametrize("name", here)
+@settings(max_examples=40)
+@given(st.integers(1, 9), st.integers(1, 70), st.integers(1, 300), st.integers(0, 1000))
+def test_bits_are_products_held_against_thresholds(name, rows, outputs, length, seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((rows, length)) < 0.5, rng.random((outputs, length)) < 0.5
+    kinds = rng.integers(0, 2, rows).astype(np.int32)
+    thresholds = rng.integers(-length - 1, length + 2, (2, outputs)).astype(np.int32)
+    packed = pack_weights(pack_signs(b), length, name)
+    products = packed.products(pack_signs(a))[:, :outputs]
+    bits = packed.reached(pack_signs(a), kinds, packed.levels(thresholds))
+    assert np.array_equal(bits, pack_signs(products >= thresholds[kinds]))
