@@ -5,6 +5,7 @@ found by asking those layers for every integer that the product can be: so both 
 zero, ties and every rounding come out as in the float network.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,7 +86,7 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
         elif signed and isinstance(layer, nn.Flatten) and _next_is(layers, BinaryLinear):
             stages.append(FlattenSigns(name))
         elif isinstance(layer, FLOAT_LAYERS):
-            stages.append(FloatStage(name, nn.Sequential(layer)))
+            stages.append(FloatStage(name, nn.Sequential(copy.deepcopy(layer))))
             signed = False
         else:
             raise PackingError(f"{name}: {type(layer).__name__} cannot be packed, pack takes {NETS}")

@@ -190,3 +190,17 @@ def test_a_damaged_file_is_refused(tmp_path):
         packed_file.load(path)
     with pytest.raises(FileNotFoundError):
         packed_file.load(tmp_path / "none.npz")
+
+
+@torch.no_grad()
+def test_a_packed_network_does_not_change_with_the_one_it_came_from():
+    torch.manual_seed(8)
+    net = settled(xnor_cnn(4), 1, 28, 28)
+    x = torch.randn(3, 1, 28, 28)
+    packed = pack(net)
+    before = packed(x)
+    net.train()
+    net(torch.randn(20, 1, 28, 28) + 3)
+    for weight in net.parameters():
+        weight.zero_()
+    assert torch.equal(packed(x), before)
