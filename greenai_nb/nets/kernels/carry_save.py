@@ -22,122 +22,60 @@ Source: carry-save counting is Harley and Seal's, in Warren, *Hacker's Delight* 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8, UInt32
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from jaxtyping import Int32, UInt8, UInt32, UInt64
+from numba import njit, uint64
 from numpy import ndarray as Array
 
-from greenai_nb.nets.kernels.processor import features
-from greenai_nb.nets.kernels.registers import (
-    INT,
-    Register,
-    call,
-    constant,
-    fill,
-    load,
-    pointer,
-    unaligned,
-    zero,
+from greenai_nb.nets.kernels.carry_save_instructions import (
+    LANES,
+    add_majority,
+    broadcast,
+    differences,
+    load_words,
+    no_words,
+    store_products,
+    store_reached,
+    xor,
 )
+from greenai_nb.nets.kernels.words import whole_words
 
-AVX512 = "avx512f" in features()
-LANES = 16 if AVX512 else 8
 ROWS, PANEL = 4, 2 * LANES
-PAIR_BYTES = 8
-CHOICES = 8
-
-Words = Register(32, LANES)
-no_words, load_words = zero(Words), load(Words)
+LEVELS = np.int32
 
 
-def _majority_of(index: int) -> int:
-    """Majority of s, x and y from the bits (s, x, s ^ x ^ y) of an index."""
-    s, x, parity = index >> 2 & 1, index >> 1 & 1, index & 1
-    return x if s == x else 1 - parity
+@njit(cache=True, nogil=True)
+def _pair(words: Any) -> None:
+    """Put the parity of all words so far in the place of every second word of a row."""
+    low, half = uint64(0xFFFFFFFF), uint64(32)
+    for row in range(words.shape[0]):
+        parity = uint64(0)
+        for at in range(words.shape[1]):
+            pair = words[row, at]
+            parity ^= pair ^ (pair >> half)
+            words[row, at] = (pair & low) | (parity << half)
 
 
-MAJORITY = sum(_majority_of(index) << index for index in range(CHOICES))
-
-
-@intrinsic
-def broadcast(typing: Any, array: Any, index: Any) -> Any:
-    """A register filled with one word of an array."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = pointer(context, builder, signature.args[0], args[0], args[1], INT)
-        return fill(builder, Words.vector, unaligned(builder.load(at)))
-
-    return Words(array, types.intp), code
-
-
-@intrinsic
-def xor(typing: Any, x: Any, y: Any) -> Any:
-    """Where two registers differ."""
-    return Words(Words, Words), lambda context, builder, signature, args: builder.xor(*args)
-
-
-@intrinsic
-def add_majority(typing: Any, count: Any, before: Any, x: Any, after: Any) -> Any:
-    """``count`` plus the ones of majority(s, x, y), from the parities before and after x and y."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        count, before, x, after = args
-        if AVX512:
-            table = ir.Constant(INT, MAJORITY)
-            name = "llvm.x86.avx512.pternlog.d.512"
-            majority = call(builder, name, Words.vector, before, x, after, table)
-        else:
-            differ, same = builder.xor(x, before), builder.xor(x, after)
-            majority = builder.xor(x, builder.and_(differ, builder.not_(same)))
-        return builder.add(count, _ones(builder, majority))
-
-    return Words(Words, Words, Words, Words), code
-
-
-@intrinsic
-def store_products(typing: Any, out: Any, index: Any, count: Any, parity: Any, length: Any) -> Any:
-    """Write one register of products, length - 2 (2 count + ones of the last parity)."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        one = constant(Words.vector, 1)
-        differ = builder.add(builder.shl(args[2], one), _ones(builder, args[3]))
-        lengths = fill(builder, Words.vector, builder.trunc(args[4], INT))
-        at = pointer(context, builder, signature.args[0], args[0], args[1], Words.vector)
-        unaligned(builder.store(builder.sub(lengths, builder.shl(differ, one)), at))
-        return context.get_dummy_value()
-
-    return types.none(out, types.intp, Words, Words, types.intp), code
-
-
-def _ones(builder: Any, x: Any) -> Any:
-    return call(builder, f"llvm.ctpop.v{LANES}i32", Words.vector, x)
-
-
-def _rows_of_pairs(rows: UInt8[Array, "rows bytes"], multiple: int) -> UInt32[Array, "padded words"]:
-    """Words in pairs (w0, parity of all words up to w1); zeros pad rows and words."""
-    width = -(-rows.shape[1] // PAIR_BYTES) * PAIR_BYTES
-    padded = np.zeros((-(-len(rows) // multiple) * multiple, width), np.uint8)
-    padded[: len(rows), : rows.shape[1]] = rows
-    words = padded.view(np.uint32)
-    words[:, 1::2] = np.bitwise_xor.accumulate(words, axis=1)[:, 1::2]
+def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows pairs"]:
+    """Pairs (w0, parity of all words up to w1) from packed signs; zeros pad the last pair."""
+    words = whole_words(rows)
+    _pair(words)
     return words
-
-
-def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt32[Array, "padded_rows words"]:
-    """Rows of paired words from packed signs; the number of rows is padded to a multiple of four."""
-    return _rows_of_pairs(rows, ROWS)
 
 
 def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt32[Array, "panels words panel"]:
     """Panels of two registers of outputs, from packed signs, padded with zeros."""
-    words = _rows_of_pairs(rows, PANEL)
-    return np.ascontiguousarray(words.reshape(-1, PANEL, words.shape[1]).transpose(0, 2, 1))
+    words = pack_activations(rows).view(np.uint32)
+    padded = np.zeros((-(-len(words) // PANEL) * PANEL, words.shape[1]), np.uint32)
+    padded[: len(words)] = words
+    return np.ascontiguousarray(padded.reshape(-1, PANEL, words.shape[1]).transpose(0, 2, 1))
 
 
 @njit(cache=True, nogil=True)
-def _tile(a: Any, row: int, b: Any, panel: int, words: int, out: Any, at: int, width: int, length: int) -> None:  # noqa: E501  # fmt: skip
-    """Four rows of activations against two registers of outputs; names end in row and register."""
+def _tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
+    """Differences of four rows of activations and two registers of outputs.
+
+    Names end in row and register.
+    """
     count00 = count01 = count10 = count11 = count20 = count21 = count30 = count31 = no_words()
     parity00 = parity01 = parity10 = parity11 = parity20 = parity21 = parity30 = parity31 = no_words()
     for word in range(0, words, 2):
@@ -165,37 +103,109 @@ def _tile(a: Any, row: int, b: Any, panel: int, words: int, out: Any, at: int, w
         count30, parity30 = add_majority(count30, parity30, xor(x, w0), after), after
         after = xor(p, p1)
         count31, parity31 = add_majority(count31, parity31, xor(x, w1), after), after
-    store_products(out, at, count00, parity00, length)
-    store_products(out, at + LANES, count01, parity01, length)
-    store_products(out, at + width, count10, parity10, length)
-    store_products(out, at + width + LANES, count11, parity11, length)
-    store_products(out, at + 2 * width, count20, parity20, length)
-    store_products(out, at + 2 * width + LANES, count21, parity21, length)
-    store_products(out, at + 3 * width, count30, parity30, length)
-    store_products(out, at + 3 * width + LANES, count31, parity31, length)
+    return (
+        (differences(count00, parity00), differences(count01, parity01)),
+        (differences(count10, parity10), differences(count11, parity11)),
+        (differences(count20, parity20), differences(count21, parity21)),
+        (differences(count30, parity30), differences(count31, parity31)),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _short_tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
+    """Differences of one row of activations and two registers of outputs."""
+    count0 = count1 = parity0 = parity1 = no_words()
+    for word in range(0, words, 2):
+        at_b = panel + word * PANEL
+        x, p = broadcast(a, row + word), broadcast(a, row + word + 1)
+        after = xor(p, load_words(b, at_b + PANEL))
+        count0, parity0 = add_majority(count0, parity0, xor(x, load_words(b, at_b)), after), after
+        after = xor(p, load_words(b, at_b + PANEL + LANES))
+        x = xor(x, load_words(b, at_b + LANES))
+        count1, parity1 = add_majority(count1, parity1, x, after), after
+    return differences(count0, parity0), differences(count1, parity1)
+
+
+@njit(cache=True, nogil=True)
+def _store_products(out: Any, at: int, found: Any, length: int) -> None:
+    store_products(out, at, found[0], length)
+    store_products(out, at + LANES, found[1], length)
 
 
 @njit(cache=True, nogil=True)
 def _products(a: Any, b: Any, out: Any, length: int) -> None:
     rows, words = a.shape
     width = out.shape[1]
+    whole = rows // ROWS * ROWS
     for panel in range(b.shape[0]):
-        for row in range(0, rows, ROWS):
+        at_b = panel * words * PANEL
+        for row in range(0, whole, ROWS):
             at = row * width + panel * PANEL
-            _tile(a, row * words, b, panel * words * PANEL, words, out, at, width, length)
+            one, two, three, four = _tile(a, row * words, b, at_b, words)
+            _store_products(out, at, one, length)
+            _store_products(out, at + width, two, length)
+            _store_products(out, at + 2 * width, three, length)
+            _store_products(out, at + 3 * width, four, length)
+        for row in range(whole, rows):
+            found = _short_tile(a, row * words, b, at_b, words)
+            _store_products(out, row * width + panel * PANEL, found, length)
 
 
 def products(
-    activations: UInt32[Array, "padded_rows words"],
+    activations: UInt64[Array, "rows pairs"],
     weights: UInt32[Array, "panels words panel"],
     length: int,
     out: Array | None = None,
-) -> Int32[Array, "padded_rows padded_outputs"]:
+) -> Int32[Array, "rows padded_outputs"]:
     """Inner products of signs, length - 2 (number of places in which they differ).
 
     ``out`` is written to where it is given, and returned.
     """
     if out is None:
         out = np.empty((len(activations), len(weights) * PANEL), np.int32)
-    _products(activations, weights, out, length)
+    _products(activations.view(np.uint32), weights, out, length)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> None:
+    store_reached(out, at, found[0], levels, level)
+    store_reached(out, at + LANES // 8, found[1], levels, level + LANES)
+
+
+@njit(cache=True, nogil=True)
+def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
+    rows, words = a.shape
+    places, outputs, width = kinds.shape[0], levels.shape[1], out.shape[1]
+    whole = rows // ROWS * ROWS
+    for panel in range(b.shape[0]):
+        at_b, level = panel * words * PANEL, panel * PANEL
+        for row in range(0, whole, ROWS):
+            at = row * width + panel * (PANEL // 8)
+            one, two, three, four = _tile(a, row * words, b, at_b, words)
+            _store_reached(out, at, one, levels, kinds[row % places] * outputs + level)
+            at += width
+            _store_reached(out, at, two, levels, kinds[(row + 1) % places] * outputs + level)
+            at += width
+            _store_reached(out, at, three, levels, kinds[(row + 2) % places] * outputs + level)
+            at += width
+            _store_reached(out, at, four, levels, kinds[(row + 3) % places] * outputs + level)
+        for row in range(whole, rows):
+            found = _short_tile(a, row * words, b, at_b, words)
+            at = row * width + panel * (PANEL // 8)
+            _store_reached(out, at, found, levels, kinds[row % places] * outputs + level)
+
+
+def reached(
+    activations: UInt64[Array, "rows pairs"],
+    weights: UInt32[Array, "panels words panel"],
+    kinds: Int32[Array, " places"],
+    levels: Int32[Array, "kinds padded_outputs"],
+) -> UInt8[Array, "rows bytes"]:
+    """Bits of the outputs with no more differences than their level, without writing the products.
+
+    ``kinds`` says for each place of an image which row of ``levels`` holds there.
+    """
+    out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
+    _reached(activations.view(np.uint32), weights, kinds, levels, out)
     return out

@@ -6,9 +6,11 @@ An image is bytes of packed signs, channels innermost.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float32, UInt8
 from numba import njit, uint8
 from numpy import ndarray as Array
+
+UNITS = [np.dtype(f"u{size}") for size in (8, 4, 2, 1)]
 
 
 @njit(cache=True, nogil=True)
@@ -32,23 +34,18 @@ def signs_of(
 
 
 @njit(cache=True, nogil=True)
-def _windows(image: Any, kernel: int, stride: int, padding: int, out: Any) -> None:
-    batch, height, width, count = image.shape
-    rows, columns = out.shape[1], out.shape[2]
+def _windows(padded: Any, kernel: int, stride: int, count: int, out: Any) -> None:
+    batch, rows, columns, _ = out.shape
+    wide = kernel * count
     for n in range(batch):
         for row in range(rows):
             for column in range(columns):
+                window = out[n, row, column]
                 for i in range(kernel):
-                    y = row * stride + i - padding
-                    for j in range(kernel):
-                        x = column * stride + j - padding
-                        at = (i * kernel + j) * count
-                        if 0 <= y < height and 0 <= x < width:
-                            for byte in range(count):
-                                out[n, row, column, at + byte] = image[n, y, x, byte]
-                        else:
-                            for byte in range(count):
-                                out[n, row, column, at + byte] = 0
+                    line = padded[n, row * stride + i]
+                    start = column * stride * count
+                    for at in range(wide):
+                        window[i * wide + at] = line[start + at]
 
 
 def windows(
@@ -56,49 +53,20 @@ def windows(
 ) -> UInt8[Array, "batch rows columns kernel_bytes"]:
     """The signs under the filter at each place, in one row; zeros outside the image."""
     batch, height, width, count = image.shape
-    rows, columns = ((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
+    high, wide = height + 2 * padding, width + 2 * padding
+    padded = np.zeros((batch, high, wide, count), np.uint8)
+    padded[:, padding : padding + height, padding : padding + width] = image
+    rows, columns = (high - kernel) // stride + 1, (wide - kernel) // stride + 1
     out = np.empty((batch, rows, columns, kernel * kernel * count), np.uint8)
-    _windows(image, kernel, stride, padding, out)
+    unit = _widest(count)
+    lines = padded.reshape(batch, high, -1).view(unit)
+    _windows(lines, kernel, stride, count // unit.itemsize, out.view(unit))
     return out
 
 
-@njit(cache=True, nogil=True)
-def _reached(y: Any, kinds: Any, thresholds: Any, out: Any) -> None:
-    rows, count = out.shape
-    places = kinds.shape[0]
-    for row in range(rows):
-        level = thresholds[kinds[row % places]]
-        for byte in range(count):
-            bits = uint8(0)
-            for bit in range(8):
-                at = byte * 8 + bit
-                bits |= uint8(y[row, at] >= level[at]) << uint8(bit)
-            out[row, byte] = bits
-
-
-def levels_of(
-    thresholds: Int32[Array, "kinds outputs"], length: int
-) -> Int32[Array, "kinds padded_outputs"]:
-    """Thresholds padded to whole bytes with ones that no product of ``length`` signs reaches."""
-    outputs = thresholds.shape[1]
-    levels = np.full((len(thresholds), -(-outputs // 8) * 8), length + 1, np.int32)
-    levels[:, :outputs] = thresholds
-    return levels
-
-
-def reached(
-    y: Int32[Array, "rows padded_outputs"],
-    kinds: Int32[Array, " places"],
-    thresholds: Int32[Array, "kinds padded_outputs"],
-) -> UInt8[Array, "rows bytes"]:
-    """Bits of y >= threshold, eight outputs a byte; the places of an image repeat along the rows.
-
-    ``kinds`` says for each place which row of ``thresholds`` holds there: places at the border have
-    their own. Outputs are padded to whole bytes.
-    """
-    out = np.empty((len(y), thresholds.shape[1] // 8), np.uint8)
-    _reached(y, kinds, thresholds, out)
-    return out
+def _widest(count: int) -> np.dtype[Any]:
+    """The largest unsigned integer that a number of bytes is a multiple of."""
+    return next(unit for unit in UNITS if count % unit.itemsize == 0)
 
 
 @njit(cache=True, nogil=True)
@@ -107,12 +75,12 @@ def _or_pool(image: Any, kernel: int, stride: int, out: Any) -> None:
     for n in range(batch):
         for row in range(rows):
             for column in range(columns):
-                for byte in range(count):
-                    bits = uint8(0)
+                for at in range(count):
+                    bits = image[n, row * stride, column * stride, at]
                     for i in range(kernel):
                         for j in range(kernel):
-                            bits |= image[n, row * stride + i, column * stride + j, byte]
-                    out[n, row, column, byte] = bits
+                            bits |= image[n, row * stride + i, column * stride + j, at]
+                    out[n, row, column, at] = bits
 
 
 def or_pool(
@@ -122,5 +90,6 @@ def or_pool(
     batch, height, width, count = image.shape
     rows, columns = ((n - kernel) // stride + 1 for n in (height, width))
     out = np.empty((batch, rows, columns, count), np.uint8)
-    _or_pool(image, kernel, stride, out)
+    unit = _widest(count)
+    _or_pool(image.view(unit), kernel, stride, out.view(unit))
     return out

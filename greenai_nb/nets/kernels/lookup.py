@@ -41,7 +41,8 @@ from greenai_nb.nets.kernels.lookup_instructions import (
 
 ROWS, PANEL, GROUP = 3, 64, 16
 FULL = 31
-LONGEST = np.iinfo(np.int16).max
+LEVELS = np.int16
+LONGEST = np.iinfo(LEVELS).max
 DIFFERENCES = np.array([(a ^ b).bit_count() for a in range(PATTERNS) for b in range(PATTERNS)], np.uint8)
 
 
@@ -180,23 +181,13 @@ def _reached(table: Any, a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> N
             )
 
 
-def levels_of(
-    thresholds: Int32[Array, "kinds outputs"], length: int
-) -> Int16[Array, "kinds padded_outputs"]:
-    """The most differences with which each output still reaches its threshold; -1 where none do."""
-    outputs = thresholds.shape[1]
-    levels = np.full((len(thresholds), -(-outputs // PANEL) * PANEL), -1, np.int16)
-    levels[:, :outputs] = np.clip((length - thresholds) // 2, -1, LONGEST)
-    return levels
-
-
 def reached(
     activations: UInt8[Array, "padded_rows halves"],
     weights: UInt8[Array, "panels bytes panel"],
     kinds: Int32[Array, " places"],
     levels: Int16[Array, "kinds padded_outputs"],
 ) -> UInt8[Array, "padded_rows bytes"]:
-    """Bits of the outputs whose product reaches its threshold, without writing the product.
+    """Bits of the outputs with no more differences than their level, without writing the products.
 
     ``kinds`` says for each place of an image which row of ``levels`` holds there.
     """

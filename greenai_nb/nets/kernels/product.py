@@ -1,20 +1,20 @@
 """One product of signs for all processors: pack, multiply, cut to size."""
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 from numpy import ndarray as Array
 
-from greenai_nb.nets.kernels import images
 from greenai_nb.nets.kernels.processor import best_kernel
 
 
+@cache
 def kernel(name: str) -> ModuleType:
     """The module of a kernel: ``words``, ``lookup`` or ``carry_save``."""
-    from importlib import import_module
-
     return import_module(f"greenai_nb.nets.kernels.{name}")
 
 
@@ -51,30 +51,28 @@ class PackedWeights:
         return found[: len(rows)]
 
     def levels(self, thresholds: Int32[Array, "kinds outputs"]) -> Array:
-        """Thresholds as this kernel's ``reached`` reads them."""
+        """The most differences with which each output still reaches its threshold.
+
+        Products are length - 2 differences. Outputs that pad the last panel have -1, which none reach.
+        """
         module = kernel(self.kernel)
-        return (module if self.fused else images).levels_of(thresholds, self.length)
+        padded = len(self.panels) * module.PANEL
+        levels = np.full((len(thresholds), padded), -1, module.LEVELS)
+        most = np.clip((self.length - thresholds) // 2, -1, self.length)
+        levels[:, : self.outputs] = most
+        return levels
 
     def reached(
         self, rows: UInt8[Array, "rows bytes"], kinds: Int32[Array, " places"], levels: Array
     ) -> UInt8[Array, "rows output_bytes"]:
-        """Bits of the outputs whose product reaches its threshold.
+        """Bits of the outputs whose product reaches its threshold; the products are never written.
 
         The places of an image repeat along the rows; ``kinds`` says which row of ``levels`` holds at
-        each. The look-up kernel never writes the products.
+        each.
         """
         module = kernel(self.kernel)
-        if self.fused:
-            packed = module.pack_activations(rows)
-            bits = module.reached(packed, self.panels, kinds, levels)[: len(rows)]
-        else:
-            bits = images.reached(self.products(rows), kinds, levels)
-        return bits[:, : -(-self.outputs // 8)]
-
-    @property
-    def fused(self) -> bool:
-        """Whether the kernel compares with thresholds before it writes."""
-        return self.kernel == "lookup"
+        bits = module.reached(module.pack_activations(rows), self.panels, kinds, levels)
+        return bits[: len(rows), : -(-self.outputs // 8)]
 
 
 def pack_weights(

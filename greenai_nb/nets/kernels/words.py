@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, UInt8, UInt64
-from numba import njit, types, uint64
+from numba import int64, njit, types, uint8, uint64
 from numba.extending import intrinsic
 from numpy import ndarray as Array
 
@@ -20,6 +20,7 @@ from greenai_nb.nets.kernels.registers import call
 
 PANEL, FUSED = 64, 4
 WORD_BYTES = 8
+LEVELS = np.int32
 
 
 @intrinsic
@@ -32,11 +33,16 @@ def count_ones(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), code
 
 
-def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows words"]:
-    """Rows of words from packed signs, the last word padded with zeros."""
-    padded = np.zeros((len(rows), -(-rows.shape[1] // WORD_BYTES) * WORD_BYTES), np.uint8)
-    padded[:, : rows.shape[1]] = rows
-    return padded.view(np.uint64)
+def whole_words(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows words"]:
+    """A copy of packed signs as 64-bit words, the last word of a row padded with zeros."""
+    width = rows.shape[1]
+    words = np.empty((len(rows), -(-width // WORD_BYTES)), np.uint64)
+    words[:, width // WORD_BYTES :] = 0
+    words.view(np.uint8)[:, :width] = rows
+    return words
+
+
+pack_activations = whole_words
 
 
 def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt64[Array, "panels words panel"]:
@@ -67,26 +73,31 @@ def naive_products(
 
 
 @njit(cache=True, nogil=True)
-def _products(a: Any, b: Any, out: Any, length: int) -> None:
-    panels, words, _ = b.shape
+def _differences(row: Any, panel: Any, differ: Any) -> None:
+    """In how many places a row of activations differs from each output of a panel."""
+    words = len(row)
     whole = words // FUSED * FUSED
+    differ[:] = 0
+    for word in range(0, whole, FUSED):
+        x0, x1, x2, x3 = row[word], row[word + 1], row[word + 2], row[word + 3]
+        for output in range(PANEL):
+            differ[output] += (
+                count_ones(x0 ^ panel[word, output])
+                + count_ones(x1 ^ panel[word + 1, output])
+                + count_ones(x2 ^ panel[word + 2, output])
+                + count_ones(x3 ^ panel[word + 3, output])
+            )
+    for word in range(whole, words):
+        for output in range(PANEL):
+            differ[output] += count_ones(row[word] ^ panel[word, output])
+
+
+@njit(cache=True, nogil=True)
+def _products(a: Any, b: Any, out: Any, length: int) -> None:
     differ = np.empty(PANEL, np.uint64)
-    for panel in range(panels):
-        w = b[panel]
+    for panel in range(b.shape[0]):
         for row in range(a.shape[0]):
-            differ[:] = 0
-            for word in range(0, whole, FUSED):
-                x0, x1, x2, x3 = a[row, word], a[row, word + 1], a[row, word + 2], a[row, word + 3]
-                for output in range(PANEL):
-                    differ[output] += (
-                        count_ones(x0 ^ w[word, output])
-                        + count_ones(x1 ^ w[word + 1, output])
-                        + count_ones(x2 ^ w[word + 2, output])
-                        + count_ones(x3 ^ w[word + 3, output])
-                    )
-            for word in range(whole, words):
-                for output in range(PANEL):
-                    differ[output] += count_ones(a[row, word] ^ w[word, output])
+            _differences(a[row], b[panel], differ)
             for output in range(PANEL):
                 out[row, panel * PANEL + output] = length - 2 * differ[output]
 
@@ -104,4 +115,36 @@ def products(
     if out is None:
         out = np.empty((len(activations), len(weights) * PANEL), np.int32)
     _products(activations, weights, out, length)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
+    differ = np.empty(PANEL, np.uint64)
+    places = len(kinds)
+    for panel in range(b.shape[0]):
+        for row in range(a.shape[0]):
+            _differences(a[row], b[panel], differ)
+            level = levels[kinds[row % places]]
+            for byte in range(PANEL // 8):
+                bits = uint8(0)
+                for bit in range(8):
+                    output = byte * 8 + bit
+                    within = int64(differ[output]) <= level[panel * PANEL + output]
+                    bits |= uint8(within) << uint8(bit)
+                out[row, panel * (PANEL // 8) + byte] = bits
+
+
+def reached(
+    activations: UInt64[Array, "rows words"],
+    weights: UInt64[Array, "panels words panel"],
+    kinds: Int32[Array, " places"],
+    levels: Int32[Array, "kinds padded_outputs"],
+) -> UInt8[Array, "rows bytes"]:
+    """Bits of the outputs with no more differences than their level.
+
+    ``kinds`` says for each place of an image which row of ``levels`` holds there.
+    """
+    out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
+    _reached(activations, weights, kinds, levels, out)
     return out
