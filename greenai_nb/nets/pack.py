@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Float32, Int32, Int64
 from numpy import ndarray as Array
 from torch import Tensor, nn
 
@@ -81,12 +81,18 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
             if not signed:
                 stages.append(ToSigns(name))
             signed = True
+        elif isinstance(layer, NORMS) and not signed and _next_is(layers, Sign):
+            _check_sign(layers[0][0], layers[0][1].estimator)
+            name, _ = layers.pop(0)
+            thresholds, flips = float_thresholds_of(layer)
+            stages.append(ToSigns(name, thresholds, pack_signs(flips)))
+            signed = True
         elif signed and isinstance(layer, nn.MaxPool2d):
             stages.append(OrPool(name, *_pool(name, layer)))
         elif signed and isinstance(layer, nn.Flatten) and _next_is(layers, BinaryLinear):
             stages.append(FlattenSigns(name))
         elif isinstance(layer, FLOAT_LAYERS):
-            stages.append(FloatStage(name, nn.Sequential(copy.deepcopy(layer))))
+            stages.append(FloatStage(name, copy.deepcopy(layer)))
             signed = False
         else:
             raise PackingError(f"{name}: {type(layer).__name__} cannot be packed, pack takes {NETS}")
@@ -138,6 +144,39 @@ def thresholds_of(
     turned = positive != flips
     first = np.where(turned.any(0), turned.argmax(0), 2 * length + 1)
     return (first - length).astype(np.int32), flips
+
+
+def float_thresholds_of(
+    norm: nn.Module,
+) -> tuple[Float32[Array, " channels"], Bool[Array, " channels"]]:
+    """For each channel the least float at which the sign of a batch norm turns, and the sign before.
+
+    A batch norm rounds, but never reverses the order of two numbers (or always, where gamma is below
+    zero), so its sign turns once. Floats in their order are numbered by integers: halve the range of
+    numbers until the turn is found. Where the sign never turns the threshold is infinite.
+    """
+    channels = norm.num_features
+    trailing = (1,) * (isinstance(norm, nn.BatchNorm2d) * 2)
+
+    def positive(numbers: Int64[Array, " channels"]) -> Bool[Array, " channels"]:
+        x = torch.from_numpy(_float_with(numbers)).view(1, channels, *trailing)
+        return (norm(x).flatten() >= 0).numpy()
+
+    largest = np.int64(np.float32(np.inf).view(np.int32))
+    before, after = np.full(channels, -largest), np.full(channels, largest)
+    flips = positive(before + 1)
+    before += 1
+    while (after - before > 1).any():
+        middle = (before + after) // 2
+        turned = positive(middle) != flips
+        before, after = np.where(turned, before, middle), np.where(turned, middle, after)
+    return _float_with(after), flips
+
+
+def _float_with(numbers: Int64[Array, " channels"]) -> Float32[Array, " channels"]:
+    """The floats with these places in the order of all floats; zero has place zero."""
+    bits = np.abs(numbers).astype(np.int32).view(np.float32)
+    return np.copysign(bits, numbers.astype(np.float32))
 
 
 def _scaling(name: str, layer: BinaryConv2d | BinaryLinear) -> list[nn.Module]:

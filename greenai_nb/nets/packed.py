@@ -14,12 +14,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray as Array
 from torch import Tensor, nn
 from torch.nn import functional
 
-from greenai_nb.nets.kernels.images import or_pool, signs_of, windows
+from greenai_nb.nets.kernels.images import or_pool, reached, windows
 from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
 
 # A few images stay in the processor's cache from stage to stage; many do not.
@@ -51,31 +51,44 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class FloatStage:
-    """Layers that stay in float."""
+    """A layer that stays in float."""
 
     name: str
-    layers: nn.Sequential
+    layer: nn.Module
 
     def __call__(self, x: Tensor | Signs) -> Tensor:
-        return self.layers(x.unpacked() if isinstance(x, Signs) else x)
+        found: Tensor = self.layer(x.unpacked() if isinstance(x, Signs) else x)
+        return found
 
     @property
     def size_bytes(self) -> int:
-        tensors = [*self.layers.parameters(), *self.layers.buffers()]
+        tensors = [*self.layer.parameters(), *self.layer.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @dataclass(frozen=True)
 class ToSigns:
-    """The sign of a float input, as bits."""
+    """The sign of a float input as bits: (x >= threshold) xor flip, channel by channel.
+
+    Without thresholds, of a network's input, they are zero.
+    """
 
     name: str
-    size_bytes: int = 0
+    thresholds: Float32[Array, " channels"] | None = None
+    flips: UInt8[Array, " bytes"] | None = None
 
     def __call__(self, x: Tensor | Signs) -> Signs:
         assert isinstance(x, Tensor)
         flat = x.reshape(*x.shape[:2], -1).numpy()
-        return Signs(signs_of(flat).reshape(len(x), *x.shape[2:], -1), x.shape[1])
+        if self.thresholds is None:
+            bits = reached(flat, np.zeros(x.shape[1], np.float32))
+        else:
+            bits = reached(flat, self.thresholds) ^ self.flips
+        return Signs(bits.reshape(len(x), *x.shape[2:], -1), x.shape[1])
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(array.nbytes for array in (self.thresholds, self.flips) if array is not None)
 
 
 @dataclass(frozen=True)
@@ -203,7 +216,7 @@ class PackedNet:
     def __call__(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *outputs"]:
         if not (isinstance(x, Tensor) and x.is_floating_point()):
             raise TypeError(f"the input must be a tensor of floats, got {getattr(x, 'dtype', type(x))}")
-        if not torch.isfinite(x).all():
+        if not np.isfinite(x.numpy()).all():
             raise ValueError("the input holds NaN or infinite numbers: clean it before the network")
         return torch.cat([self._answer(images) for images in x.split(IMAGES_AT_ONCE)])
 

@@ -108,7 +108,7 @@ def sizes(net: PackedNet) -> dict[str, int]:
 def _describe(stage: Stage, place: str, arrays: dict[str, Array]) -> dict[str, Any]:
     entry: dict[str, Any] = {"kind": type(stage).__name__, "name": stage.name}
     if isinstance(stage, FloatStage):
-        (layer,) = stage.layers
+        layer = stage.layer
         settings = {name: getattr(layer, name) for name in SETTINGS[type(layer)]}
         entry |= {"layer": type(layer).__name__, "settings": settings}
         for name, tensor in layer.state_dict().items():
@@ -116,13 +116,16 @@ def _describe(stage: Stage, place: str, arrays: dict[str, Array]) -> dict[str, A
         entry["bias"] = getattr(layer, "bias", None) is not None
     elif isinstance(stage, OrPool):
         entry |= {"kernel": stage.kernel, "stride": stage.stride}
-    elif isinstance(stage, BinaryStage):
+    held: dict[str, Array | None] = {}
+    if isinstance(stage, ToSigns | BinaryStage):
+        held = {"thresholds": stage.thresholds, "flips": stage.flips}
+    if isinstance(stage, BinaryStage):
         entry |= {"stride": stage.stride, "padding": stage.padding, "pool": stage.pool}
         entry |= {"length": stage.weights.length}
-        held = {"bits": stage.weights.bits, "thresholds": stage.thresholds, "flips": stage.flips}
+        held["bits"] = stage.weights.bits
         held["sums"] = None if stage.sums is None else stage.sums.numpy().astype(np.int32)
         held["scale"] = next((factor.numpy() for factor in stage.tail.parameters()), None)
-        arrays |= {f"{place}/{name}": array for name, array in held.items() if array is not None}
+    arrays |= {f"{place}/{name}": array for name, array in held.items() if array is not None}
     return entry | {"place": place}
 
 
@@ -132,14 +135,14 @@ def _build(entry: dict[str, Any], arrays: dict[str, Array], kernel: str | None) 
     if kind == "OrPool":
         return OrPool(name, entry["kernel"], entry["stride"])
     if kind == "ToSigns":
-        return ToSigns(name)
+        return ToSigns(name, held.get("thresholds"), held.get("flips"))
     if kind == "FlattenSigns":
         return FlattenSigns(name)
     if kind == "FloatStage":
         biased = {"bias": entry["bias"]} if entry["layer"] in ("Conv2d", "Linear") else {}
         layer = LAYERS[entry["layer"]](**entry["settings"], **biased)
         layer.load_state_dict({key: torch.from_numpy(array) for key, array in held.items()})
-        return FloatStage(name, nn.Sequential(layer.eval()))
+        return FloatStage(name, layer.eval())
     if kind != "BinaryStage":
         raise PackedFileError(f"a stage of kind {kind!r} is not known to this version")
     sums = torch.from_numpy(held["sums"]).float() if "sums" in held else None

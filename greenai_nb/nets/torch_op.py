@@ -57,8 +57,8 @@ class PackedModule(nn.Module):
 
 def _outputs(net: PackedNet) -> int:
     last = net.stages[-1]
-    if isinstance(last, FloatStage) and isinstance(last.layers[0], nn.Linear):
-        return last.layers[0].out_features
+    if isinstance(last, FloatStage) and isinstance(last.layer, nn.Linear):
+        return last.layer.out_features
     if isinstance(last, BinaryStage) and last.sums is None:
         return last.weights.outputs
     raise ValueError(f"{last.name}: the last layer must be linear, got {type(last).__name__}")

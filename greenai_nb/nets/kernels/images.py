@@ -14,22 +14,34 @@ UNITS = [np.dtype(f"u{size}") for size in (8, 4, 2, 1)]
 
 
 @njit(cache=True, nogil=True)
-def _signs_of(x: Any, out: Any) -> None:
+def _reached(x: Any, thresholds: Any, out: Any) -> None:
     batch, channels, places = x.shape
+    whole = channels // 8
+    line = np.empty(places, np.uint8)
     for n in range(batch):
-        out[n] = 0
-        for channel in range(channels):
-            byte, bit = channel >> 3, uint8(channel & 7)
+        for byte in range(whole):
+            first = 8 * byte
+            rows, least = x[n, first : first + 8], thresholds[first : first + 8]
             for place in range(places):
-                out[n, place, byte] |= uint8(x[n, channel, place] >= 0) << bit
+                bits = uint8(0)
+                for bit in range(8):
+                    bits |= uint8(rows[bit, place] >= least[bit]) << uint8(bit)
+                line[place] = bits
+            for place in range(places):
+                out[n, place, byte] = line[place]
+        for place in range(places if channels % 8 else 0):
+            bits = uint8(0)
+            for channel in range(8 * whole, channels):
+                bits |= uint8(x[n, channel, place] >= thresholds[channel]) << uint8(channel & 7)
+            out[n, place, whole] = bits
 
 
-def signs_of(
-    x: Float32[Array, "batch channels places"],
+def reached(
+    x: Float32[Array, "batch channels places"], thresholds: Float32[Array, " channels"]
 ) -> UInt8[Array, "batch places bytes"]:
-    """Signs of floats as bits, channels innermost; zero counts as +1."""
+    """Bits of x >= threshold, channels innermost."""
     out = np.empty((x.shape[0], x.shape[2], -(-x.shape[1] // 8)), np.uint8)
-    _signs_of(x, out)
+    _reached(x, thresholds, out)
     return out
 
 
