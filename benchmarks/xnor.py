@@ -22,7 +22,8 @@ from greenai_nb.suite.benchmark import Row, report
 
 SHAPES = ((1024, 1024, 1024), (256, 256, 2304), (64, 512, 4608), (1, 4096, 4096))
 ROUNDS, CALLS = 7, 5
-GOALS = {"carry_save": (27, 23, 15), "lookup": (11, 10, 7), "words": (2, 2, 2)}
+# Products, products held against thresholds, and VGG-small with batch 1 and 64.
+GOALS = {"carry_save": (27, 30, 23, 15), "lookup": (11, 11, 10, 7), "words": (2, 2, 2, 2)}
 # Multiply-accumulates a cycle: carry-save 2 x 512 in 5 instructions on 2 ports; look-up 128 in 2 on 4.
 PEAK = {"carry_save": 2 * 512 / 2.5, "lookup": 256, "words": 64}
 CHAIN_CYCLES = 4
@@ -61,7 +62,13 @@ def clock_ghz() -> float:
     return CHAIN_CYCLES * 10_000_000 / (cpu_ms(lambda: chain(10_000_000)) * 1e6)
 
 
-def product_rows(name: str, goal: float) -> list[Row]:
+def _ratio(metric: str, value: float, goal: float, memory_bound: bool) -> Row:
+    if memory_bound:
+        return Row(metric, value, "times", "recorded: float is bound by memory here", True)
+    return Row(metric, value, "times", f"at least {goal:g}", value >= goal)
+
+
+def product_rows(name: str, goals: Sequence[float]) -> list[Row]:
     """Rows for the products of signs."""
     module, rng, rows = kernel(name), np.random.default_rng(0), []
     shares = []
@@ -76,26 +83,23 @@ def product_rows(name: str, goal: float) -> list[Row]:
         signs, kinds = pack_signs(a), np.zeros(1, np.int32)
         levels = whole.levels(np.zeros((1, n), np.int32))
         assert np.array_equal(whole.reached(signs, kinds, levels), pack_signs(out[:m, :n] >= 0))
-        by_column, by_row, packed, bits = in_turn(
+        by_column, by_row, packed, fused, bits = in_turn(
             [
                 lambda x=floats[0], w=columns: x @ w,
                 lambda x=floats[0], w=floats[1]: nn.functional.linear(x, w),
                 lambda x=left, w=right, k=k, out=out: module.products(x, w, k, out),
+                lambda x=left, w=right, kinds=kinds, levels=levels: module.reached(x, w, kinds, levels),
                 lambda x=signs, w=whole, kinds=kinds, levels=levels: w.reached(x, kinds, levels),
             ]
         )
-        best = min(by_column, by_row)
-        ratio, title = best / packed, f"{m} x {n} x {k}"
-        small = min(m, n) == 1
-        goal_words = "recorded: float is bound by memory here" if small else f"at least {goal:g}"
-        rows.append(
-            Row(f"products {title}, over float32", ratio, "times", goal_words, small or ratio >= goal)
-        )
-        rows.append(
-            Row(f"signs in and out {title}, over float32", best / bits, "times", "recorded", True)
-        )
-        rows.append(Row(f"float32 {title}", 2 * m * n * k / best / 1e6, "GFLOP/s", "recorded", True))
-        shares.append(m * n * k / packed / 1e6 / (PEAK[name] * clock_ghz()))
+        best, title = min(by_column, by_row), f"{m} x {n} x {k}"
+        rows += [
+            _ratio(f"products {title}, over float32", best / packed, goals[0], m == 1),
+            _ratio(f"signs out {title}, over float32", best / fused, goals[1], m == 1),
+            Row(f"signs in and out {title}, over float32", best / bits, "times", "recorded", True),
+            Row(f"float32 {title}", 2 * m * n * k / best / 1e6, "GFLOP/s", "recorded", True),
+        ]
+        shares.append(m * n * k / min(packed, fused) / 1e6 / (PEAK[name] * clock_ghz()))
     share = 100 * max(shares)
     wanted = 85 if name == "carry_save" else 50
     rows.append(Row("best share of the derived peak", share, "%", f"at least {wanted}", share >= wanted))
@@ -136,17 +140,11 @@ def network_rows(name: str, goals: Sequence[float]) -> list[Row]:
             lambda x=x: packed(x),
         ]
         *floats, ours = in_turn(sides)
-        ratio = min(floats) / ours
+        title = f"vgg_small, batch {batch}"
         rows += [
-            Row(
-                f"vgg_small, batch {batch}, over float32",
-                ratio,
-                "times",
-                f"at least {goal:g}",
-                ratio >= goal,
-            ),
-            Row(f"vgg_small, batch {batch}, best float32", min(floats), "ms", "recorded", True),
-            Row(f"vgg_small, batch {batch}, packed", ours, "ms", "recorded", True),
+            _ratio(f"{title}, over float32", min(floats) / ours, goal, False),
+            Row(f"{title}, best float32", min(floats), "ms", "recorded", True),
+            Row(f"{title}, packed", ours, "ms", "recorded", True),
         ]
     return rows
 
@@ -155,9 +153,8 @@ def main() -> None:
     """Measure with the fastest kernel of this processor."""
     torch.set_num_threads(1)
     name = best_kernel()
-    product_goal, *network_goals = GOALS[name]
     print(f"kernel {name}, clock {clock_ghz():.2f} GHz")
-    report(__file__, product_rows(name, product_goal) + network_rows(name, network_goals))
+    report(__file__, product_rows(name, GOALS[name][:2]) + network_rows(name, GOALS[name][2:]))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from greenai_nb.nets.kernels.images import or_pool, reached, windows
 from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
 
 # A few images stay in the processor's cache from stage to stage; many do not.
-IMAGES_AT_ONCE = 4
+IMAGES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ LEVELS = np.int32
 
 
 @njit(cache=True, nogil=True)
-def _pair(words: Any) -> None:
+def _pair(words: Any, out: Any) -> None:
     """Put the parity of all words so far in the place of every second word of a row."""
     low, half = uint64(0xFFFFFFFF), uint64(32)
     for row in range(words.shape[0]):
@@ -52,14 +52,15 @@ def _pair(words: Any) -> None:
         for at in range(words.shape[1]):
             pair = words[row, at]
             parity ^= pair ^ (pair >> half)
-            words[row, at] = (pair & low) | (parity << half)
+            out[row, at] = (pair & low) | (parity << half)
 
 
 def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows pairs"]:
     """Pairs (w0, parity of all words up to w1) from packed signs; zeros pad the last pair."""
     words = whole_words(rows)
-    _pair(words)
-    return words
+    pairs = np.empty_like(words)
+    _pair(words, pairs)
+    return pairs
 
 
 def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt32[Array, "panels words panel"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from numba import njit, uint8
+from numba import njit, uint8, uint64
 from numpy import ndarray as Array
 
 UNITS = [np.dtype(f"u{size}") for size in (8, 4, 2, 1)]
@@ -47,17 +47,21 @@ def reached(
 
 @njit(cache=True, nogil=True)
 def _windows(padded: Any, kernel: int, stride: int, count: int, out: Any) -> None:
+    """Copy line by line; unsigned indices, since numba asks of signed ones whether they are negative."""
     batch, rows, columns, _ = out.shape
-    wide = kernel * count
+    height, width = padded.shape[1], uint64(padded.shape[2])
+    pixels, windows = padded.ravel(), out.ravel()
+    line, put = uint64(kernel * count), uint64(0)
     for n in range(batch):
         for row in range(rows):
             for column in range(columns):
-                window = out[n, row, column]
-                for i in range(kernel):
-                    line = padded[n, row * stride + i]
-                    start = column * stride * count
-                    for at in range(wide):
-                        window[i * wide + at] = line[start + at]
+                start = (n * height + row * stride) * padded.shape[2] + column * stride * count
+                get = uint64(start)
+                for _ in range(kernel):
+                    for at in range(line):
+                        windows[put + at] = pixels[get + at]
+                    put += line
+                    get += width
 
 
 def windows(

@@ -34,10 +34,11 @@ def count_ones(typing: Any, word: Any) -> Any:
 
 
 def whole_words(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows words"]:
-    """A copy of packed signs as 64-bit words, the last word of a row padded with zeros."""
+    """Packed signs as 64-bit words, the last word of a row padded with zeros."""
     width = rows.shape[1]
-    words = np.empty((len(rows), -(-width // WORD_BYTES)), np.uint64)
-    words[:, width // WORD_BYTES :] = 0
+    if width % WORD_BYTES == 0:
+        return np.ascontiguousarray(rows).view(np.uint64)
+    words = np.zeros((len(rows), width // WORD_BYTES + 1), np.uint64)
     words.view(np.uint8)[:, :width] = rows
     return words
 
