@@ -175,26 +175,33 @@ def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> No
 
 
 @njit(cache=True, nogil=True)
+def _after(place: int, kinds: Any) -> int:
+    """The next place of an image; after its last comes the first of the next image."""
+    return place + 1 if place + 1 < len(kinds) else 0
+
+
+@njit(cache=True, nogil=True)
 def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     rows, words = a.shape
-    places, outputs, width = kinds.shape[0], levels.shape[1], out.shape[1]
+    outputs, width = levels.shape[1], out.shape[1]
     whole = rows // ROWS * ROWS
     for panel in range(b.shape[0]):
         at_b, level = panel * words * PANEL, panel * PANEL
+        at, place = panel * (PANEL // 8), 0
         for row in range(0, whole, ROWS):
-            at = row * width + panel * (PANEL // 8)
             one, two, three, four = _tile(a, row * words, b, at_b, words)
-            _store_reached(out, at, one, levels, kinds[row % places] * outputs + level)
-            at += width
-            _store_reached(out, at, two, levels, kinds[(row + 1) % places] * outputs + level)
-            at += width
-            _store_reached(out, at, three, levels, kinds[(row + 2) % places] * outputs + level)
-            at += width
-            _store_reached(out, at, four, levels, kinds[(row + 3) % places] * outputs + level)
+            _store_reached(out, at, one, levels, kinds[place] * outputs + level)
+            at, place = at + width, _after(place, kinds)
+            _store_reached(out, at, two, levels, kinds[place] * outputs + level)
+            at, place = at + width, _after(place, kinds)
+            _store_reached(out, at, three, levels, kinds[place] * outputs + level)
+            at, place = at + width, _after(place, kinds)
+            _store_reached(out, at, four, levels, kinds[place] * outputs + level)
+            at, place = at + width, _after(place, kinds)
         for row in range(whole, rows):
             found = _short_tile(a, row * words, b, at_b, words)
-            at = row * width + panel * (PANEL // 8)
-            _store_reached(out, at, found, levels, kinds[row % places] * outputs + level)
+            _store_reached(out, at, found, levels, kinds[place] * outputs + level)
+            at, place = at + width, _after(place, kinds)
 
 
 def reached(
