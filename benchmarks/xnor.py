@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numba import njit, uint64
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from greenai_nb.nets.architectures import vgg_small, xnor_vgg_small
-from greenai_nb.nets.kernels.processor import best_kernel
+from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
 from greenai_nb.nets.kernels.product import kernel, pack_signs, pack_weights
 from greenai_nb.nets.pack import pack
 from greenai_nb.suite.benchmark import Row, report
@@ -24,18 +23,6 @@ SHAPES = ((1024, 1024, 1024), (256, 256, 2304), (64, 512, 4608), (1, 4096, 4096)
 ROUNDS, CALLS = 7, 5
 # Products, products held against thresholds, and VGG-small with batch 1 and 64.
 GOALS = {"carry_save": (27, 30, 23, 15), "lookup": (11, 11, 10, 7), "words": (2, 2, 2, 2)}
-# Multiply-accumulates a cycle: carry-save 2 x 512 in 5 instructions on 2 ports; look-up 128 in 2 on 4.
-PEAK = {"carry_save": 2 * 512 / 2.5, "lookup": 256, "words": 64}
-CHAIN_CYCLES = 4
-
-
-@njit
-def chain(steps):
-    """Square and add, each waiting for the one before: four cycles a step."""
-    x = uint64(3)
-    for _ in range(steps):
-        x = x * x + uint64(1442695040888963407)
-    return x
 
 
 def cpu_ms(call: Callable[[], object], calls: int = CALLS) -> float:
@@ -54,12 +41,6 @@ def in_turn(sides: Sequence[Callable[[], object]]) -> list[float]:
         side()
     rounds = [[cpu_ms(side) for side in sides] for _ in range(ROUNDS)]
     return [statistics.median(column) for column in zip(*rounds, strict=True)]
-
-
-def clock_ghz() -> float:
-    """Clock of the core, from a chain of dependent instructions."""
-    chain(1)
-    return CHAIN_CYCLES * 10_000_000 / (cpu_ms(lambda: chain(10_000_000)) * 1e6)
 
 
 def _ratio(metric: str, value: float, goal: float, memory_bound: bool) -> Row:
@@ -99,7 +80,7 @@ def product_rows(name: str, goals: Sequence[float]) -> list[Row]:
             Row(f"signs in and out {title}, over float32", best / bits, "times", "recorded", True),
             Row(f"float32 {title}", 2 * m * n * k / best / 1e6, "GFLOP/s", "recorded", True),
         ]
-        shares.append(m * n * k / min(packed, fused) / 1e6 / (PEAK[name] * clock_ghz()))
+        shares.append(m * n * k / min(packed, fused) / 1e6 / (module.PEAK * clock_ghz()))
     share = 100 * max(shares)
     wanted = 85 if name == "carry_save" else 50
     rows.append(Row("best share of the derived peak", share, "%", f"at least {wanted}", share >= wanted))

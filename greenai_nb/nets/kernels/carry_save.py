@@ -40,6 +40,8 @@ from greenai_nb.nets.kernels.carry_save_instructions import (
 from greenai_nb.nets.kernels.words import whole_words
 
 ROWS, PANEL = 4, 2 * LANES
+# Products a cycle: a pair of words is five instructions for 2 x 512 signs, and a cycle starts two.
+PEAK = 2 * 32 * LANES / 2.5
 LEVELS = np.int32
 
 

@@ -40,6 +40,8 @@ from greenai_nb.nets.kernels.lookup_instructions import (
 )
 
 ROWS, PANEL, GROUP = 3, 64, 16
+# Products a cycle: 128 are two instructions, and a cycle starts four.
+PEAK = 256
 FULL = 31
 LEVELS = np.int16
 LONGEST = np.iinfo(LEVELS).max

@@ -1,11 +1,14 @@
-"""Which instructions the processor has, as numba will use them."""
+"""Which instructions the processor has, as numba will use them, and how fast it ticks."""
 
 import os
+import time
 
 import llvmlite.binding as llvm
+from numba import njit, uint64
 from numba.core import config
 
 KERNEL_VARIABLE = "GREENAI_KERNEL"
+CHAIN_CYCLES, CHAIN_STEPS = 4, 10_000_000
 
 
 def features() -> frozenset[str]:
@@ -37,3 +40,19 @@ def best_kernel() -> str:
     if "avx512vpopcntdq" in found:
         return "carry_save"
     return "lookup" if "avx2" in found else "words"
+
+
+@njit(cache=True)
+def _chain(steps: int) -> int:
+    x = uint64(3)
+    for _ in range(steps):
+        x = x * x + uint64(1442695040888963407)
+    return x
+
+
+def clock_ghz() -> float:
+    """Clock of this core: squares and sums that wait for one another take four cycles each."""
+    _chain(1)
+    start = time.thread_time()
+    _chain(CHAIN_STEPS)
+    return CHAIN_CYCLES * CHAIN_STEPS / (time.thread_time() - start) / 1e9

@@ -19,6 +19,8 @@ from numpy import ndarray as Array
 from greenai_nb.nets.kernels.registers import call
 
 PANEL, FUSED = 64, 4
+# Products a cycle: a word of 64 signs, counted by one instruction.
+PEAK = 64
 WORD_BYTES = 8
 LEVELS = np.int32
 
