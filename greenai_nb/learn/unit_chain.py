@@ -1,51 +1,35 @@
 """A chain over the weights of ``mlp`` that decides tens of thousands of proposals a second.
 
-It draws a unit and stays with it for a block of moves: then the slope of every image's loss along the
-unit's outgoing weights is made once, and a move of one of the unit's hidden weights costs a pass over
-its pixel. The convexity bound rejects most of them there. Some blocks move the outgoing weights instead.
-Which unit, pixel and class are drawn without a look at the weights, so every block leaves the Gibbs law
+It draws a unit and stays with it for a block of moves, either of the weights into the unit or of those
+out of it. Which unit, pixel and class are drawn without a look at the weights, so every block leaves the
+Gibbs law of ``greenai_nb.learn.accept_reject`` as it is,
 
-    rho(w)  ~  exp(-lambda l(w)) pi(w)
+    rho(w)  ~  exp(-lambda l(w)) pi(w) .
 
-of ``greenai_nb.learn.accept_reject`` as it is. Every decision is written down, in ``MOVE`` records.
-
-The loss is tracked in double precision; weights and probabilities are single.
+Weights and probabilities are in single precision and made anew every ``BLOCKS_AT_ONCE`` blocks; the loss
+is tracked in double precision. Every decision comes back as a ``MOVE`` record.
 """
 
-import math
-from dataclasses import dataclass
-from typing import Any
+import time
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
+import torch
 from jaxtyping import Float32, Float64, Int64, UInt8
-from numba import njit
 from numpy import ndarray as Array
+from torch import nn
 
-from greenai_nb.learn.softmax_updates import (
-    LARGEST_STEP,
-    LEAST_MASS,
-    commit,
-    loss_change,
-    normalize,
-    slopes,
-)
+from greenai_nb.data.datasets import Dataset
+from greenai_nb.learn import unit_moves
+from greenai_nb.learn.accept_reject import Settings, start_sparse
+from greenai_nb.learn.fit import Fit, accuracy
+from greenai_nb.learn.softmax_updates import LEAST_MASS
+from greenai_nb.learn.unit_moves import BLOCK, HIDDEN, MOVE, OUTPUT, WHITE
+from greenai_nb.nets.architectures import mlp, mlp_weights
 
-HIDDEN, OUTPUT = 0, 1
-WHITE, ZERO = np.float32(255), np.float32(0)
-BLOCK = 32
-DECADES = 1.0
-MOVE = np.dtype(
-    [
-        ("layer", "i8"),
-        ("unit", "i8"),
-        ("column", "i8"),
-        ("change", "f4"),
-        ("log_uniform", "f8"),
-        ("log_prior_ratio", "f8"),
-        ("loss_change", "f8"),
-        ("accepted", "?"),
-    ]
-)
+BLOCKS_AT_ONCE = 2000
+IMAGES_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ class Chain:
     inverse: Float32[Array, " images"]
 
 
-def start(
+def chain_at(
     hidden: Float32[Array, "hidden pixels"],
     output: Float32[Array, "classes hidden"],
     images: UInt8[Array, "images pixels"],
@@ -93,8 +77,8 @@ def start(
 
 def refresh(chain: Chain) -> float:
     """Compute the caches from the weights, to undo the rounding of many moves; gives the summed loss."""
-    for first in range(0, len(chain.labels), 8192):
-        some = slice(first, first + 8192)
+    for first in range(0, len(chain.labels), IMAGES_AT_ONCE):
+        some = slice(first, first + IMAGES_AT_ONCE)
         chain.activations[:, some] = chain.hidden @ (chain.pixels[:, some] / WHITE)
     logits = chain.outgoing.T @ np.maximum(chain.activations, 0)
     logits -= logits.max(0)
@@ -106,161 +90,92 @@ def refresh(chain: Chain) -> float:
     return float((np.log(total) - right).sum(dtype=np.float64))
 
 
-def sweep(
-    chain: Chain,
-    blocks: int,
-    *,
-    temper: float,
-    scale: float,
-    steps: tuple[float, float],
-    output_share: float,
-    redraw_share: float,
-    generator: np.random.Generator,
-) -> Array:
-    """Move the chain by blocks of ``BLOCK`` proposals; gives a ``MOVE`` record of each.
-
-    ``temper`` is lambda per training image, ``scale`` the prior's tau, ``steps`` the middle size of a
-    proposal in each layer.
-    """
+def sweep(chain: Chain, blocks: int, settings: Settings, generator: np.random.Generator) -> Array:
+    """Move the chain by blocks of ``BLOCK`` proposals; gives a ``MOVE`` record of each."""
     moves = np.zeros(blocks * BLOCK, MOVE)
-    _sweep(
+    unit_moves.sweep(
         chain.hidden, chain.outgoing, chain.pixels, chain.labels, chain.pixel_law, chain.activations,
-        chain.mass, chain.inverse, temper, scale, *steps, output_share, redraw_share, generator, moves,
+        chain.mass, chain.inverse, settings.temper, settings.scale, settings.step_hidden,
+        settings.step_output, settings.output_share, settings.redraw_share, generator, moves,
     )  # fmt: skip
     return moves
 
 
-@njit(cache=True)
-def _propose(weight: float, scale: float, step: float, redraw_share: float, generator: Any) -> Any:
-    """A change of a weight, and the log of the prior's ratio times the proposal's.
+@torch.inference_mode()
+def fit_unit_chain(
+    data: Dataset,
+    *,
+    hidden: int = 128,
+    proposals: int,
+    settings: Settings | None = None,
+    seed: int = 0,
+    start: nn.Sequential | None = None,
+    looks: int = 10,
+) -> Fit:
+    """Train the one-hidden-layer network ``mlp`` by accept-reject, without any gradient.
 
-    A step is normal with a size spread over two decades, hence symmetric. A redraw inverts the
-    distribution function of the prior (1 + |w| / tau)^-4, whose ratio then cancels.
+    The chain runs for ``proposals`` moves, rounded up to whole blocks, from ``start`` (a copy is
+    trained) or from the sparse start, looks at itself ``looks`` times for the trace, and returns its
+    last state. A seed gives the same chain.
     """
-    if generator.random() < redraw_share:
-        tail = 1 - generator.random()
-        size = scale * (tail ** (-1 / 3) - 1)
-        new = size if generator.random() < 0.5 else -size
-        return np.float32(new - weight), 0.0
-    size = step * 10 ** generator.uniform(-DECADES, DECADES)
-    change = np.float32(size * generator.standard_normal())
-    before, after = abs(weight) / scale, abs(weight + change) / scale
-    return change, 4 * (math.log1p(before) - math.log1p(after))
+    blocks = -(-proposals // BLOCK)
+    if blocks < looks:
+        raise ValueError(f"{looks} looks need {looks * BLOCK} proposals at least, got {proposals}")
+    settings = settings or Settings()
+    images, labels = data.train.images.flatten(1).numpy(), data.train.labels.numpy()
+    classes = len(data.class_names)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
+    net = mlp(images.shape[1], hidden, classes)
+    if start is None:
+        start_sparse(net)
+    else:
+        net.load_state_dict(start.state_dict())
+    weights = mlp_weights(net)
+    chain = chain_at(weights[0].numpy(), weights[1].numpy(), images, labels)
+    generator, clock = np.random.default_rng(seed), time.process_time()
+    counts, rows = _Counts(chain), list[dict[str, float]]()
+    for until in np.rint(blocks * np.arange(1, looks + 1) / looks).astype(int):
+        while counts.blocks < until:
+            counts.add(sweep(chain, min(BLOCKS_AT_ONCE, until - counts.blocks), settings, generator))
+            loss = refresh(chain)
+        for weight, found in zip(weights, (chain.hidden, chain.outgoing.T), strict=True):
+            weight.copy_(torch.from_numpy(found))
+        look = {
+            "step": until * BLOCK,
+            "loss": loss / len(labels),
+            "accuracy": accuracy(net, data.validation),
+            "seconds": time.process_time() - clock,
+        }
+        rows.append(look | counts.row())
+    net.eval()
+    law = {"trainer": "accept-reject", "hidden": hidden, "proposals": blocks * BLOCK, "seed": seed}
+    return Fit(net, pd.DataFrame(rows), law | asdict(settings))
 
 
-@njit(cache=True, fastmath=True)
-def _bound(activation: Any, slope: Any, pixel: Any, change: Any) -> float:
-    """The linear part of the loss change when a hidden weight moves; the change is never less."""
-    total = ZERO
-    for image in range(len(slope)):
-        before = activation[image]
-        after = before + change * np.float32(pixel[image])
-        total += slope[image] * (max(after, ZERO) - max(before, ZERO))
-    return total
+class _Counts:
+    """What the records of all blocks so far add up to."""
 
+    def __init__(self, chain: Chain) -> None:
+        self.blocks = self.operations = 0
+        self.tried, self.accepted = np.zeros(2, int), np.zeros(2, int)
+        self.visited = [np.zeros_like(chain.hidden, bool), np.zeros_like(chain.outgoing, bool)]
 
-@njit(cache=True, fastmath=True)
-def _shifts(activation: Any, pixel: Any, change: Any, out: Any) -> None:
-    """How far the unit's output moves in each image."""
-    for image in range(len(out)):
-        before = activation[image]
-        after = before + change * np.float32(pixel[image])
-        out[image] = max(after, ZERO) - max(before, ZERO)
+    def add(self, moves: Array) -> None:
+        self.blocks += len(moves) // BLOCK
+        self.operations += int(moves["operations"].sum())
+        for layer in (HIDDEN, OUTPUT):
+            of_layer = moves[moves["layer"] == layer]
+            self.tried[layer] += len(of_layer)
+            self.accepted[layer] += of_layer["accepted"].sum()
+            self.visited[layer][of_layer["unit"], of_layer["column"]] = True
 
-
-@njit(cache=True, fastmath=True)
-def _dot(x: Any, y: Any, z: Any) -> float:
-    total = ZERO
-    for image in range(len(x)):
-        total += x[image] * y[image] * z[image]
-    return total
-
-
-@njit(cache=True)
-def _hidden_block(unit: int, hidden: Any, direction: Any, pixels: Any, labels: Any, pixel_law: Any, activation: Any, mass: Any, inverse: Any, temper: float, scale: float, step: float, redraw_share: float, generator: Any, space: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
-    """Moves of the weights into one unit, for which its outgoing weights are the direction."""
-    slope, shift, growth, at_label, powers = space[0], space[1], space[2], space[3], space[4:]
-    used = np.flatnonzero(direction)
-    for image in range(len(labels)):
-        at_label[image] = direction[labels[image]]
-    slopes(mass, inverse, direction, at_label, used, slope)
-    largest = np.abs(direction).max()
-    for move in moves:
-        pixel = np.searchsorted(pixel_law, generator.random())
-        change, log_ratio = _propose(hidden[pixel], scale, step, redraw_share, generator)
-        log_uniform = math.log(1 - generator.random())
-        move.layer, move.unit, move.column, move.change = HIDDEN, unit, pixel, change
-        move.log_uniform, move.log_prior_ratio, move.loss_change = log_uniform, log_ratio, np.nan
-        if abs(change) * largest > LARGEST_STEP:
-            continue
-        pixel_change = change / WHITE
-        if log_uniform >= log_ratio - temper * _bound(activation, slope, pixels[pixel], pixel_change):
-            continue
-        _shifts(activation, pixels[pixel], pixel_change, shift)
-        difference = loss_change(mass, inverse, shift, direction, at_label, used, powers, growth)
-        move.loss_change = difference
-        if log_uniform >= log_ratio - temper * difference:
-            continue
-        move.accepted = True
-        commit(mass, inverse, used, powers, growth)
-        hidden[pixel] += change
-        column = pixels[pixel]
-        for image in range(len(labels)):
-            activation[image] += pixel_change * np.float32(column[image])
-        slopes(mass, inverse, direction, at_label, used, slope)
-
-
-@njit(cache=True)
-def _output_block(unit: int, direction: Any, labels: Any, activation: Any, mass: Any, inverse: Any, temper: float, scale: float, step: float, redraw_share: float, generator: Any, space: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
-    """Moves of the weights out of one unit, each of which moves the logits of one class."""
-    shift, growth, at_label, powers = space[1], space[2], space[3], space[4:]
-    largest, classes = ZERO, len(direction)
-    of_label, slope, fresh = np.zeros(classes), np.zeros(classes), np.zeros(classes, np.bool_)
-    for image in range(len(labels)):
-        shift[image] = max(activation[image], ZERO)
-        largest = max(largest, shift[image])
-        of_label[labels[image]] += shift[image]
-        at_label[image] = ZERO
-    along, used = np.zeros(classes, np.float32), np.zeros(1, np.int64)
-    for move in moves:
-        label = generator.integers(0, classes)
-        change, log_ratio = _propose(direction[label], scale, step, redraw_share, generator)
-        log_uniform = math.log(1 - generator.random())
-        move.layer, move.unit, move.column, move.change = OUTPUT, unit, label, change
-        move.log_uniform, move.log_prior_ratio, move.loss_change = log_uniform, log_ratio, np.nan
-        if abs(change) * largest > LARGEST_STEP:
-            continue
-        if not fresh[label]:
-            slope[label] = _dot(shift, mass[label], inverse) - of_label[label]
-            fresh[label] = True
-        if log_uniform >= log_ratio - temper * change * slope[label]:
-            continue
-        along[label], used[0] = change, label
-        difference = loss_change(mass, inverse, shift, along, at_label, used, powers, growth)
-        difference -= change * of_label[label]
-        move.loss_change = difference
-        if log_uniform >= log_ratio - temper * difference:
-            continue
-        move.accepted = True
-        commit(mass, inverse, used, powers, growth)
-        direction[label] += change
-        fresh[:] = False
-
-
-@njit(cache=True)
-def _sweep(hidden: Any, outgoing: Any, pixels: Any, labels: Any, pixel_law: Any, activations: Any, mass: Any, inverse: Any, temper: float, scale: float, step_hidden: float, step_output: float, output_share: float, redraw_share: float, generator: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
-    space = np.empty((4 + len(mass), len(labels)), np.float32)
-    for first in range(0, len(moves), BLOCK):
-        block = moves[first : first + BLOCK]
-        unit = generator.integers(0, len(hidden))
-        normalize(mass, inverse)
-        if generator.random() < output_share:
-            _output_block(
-                unit, outgoing[unit], labels, activations[unit], mass, inverse, temper, scale,
-                step_output, redraw_share, generator, space, block,
-            )  # fmt: skip
-        else:
-            _hidden_block(
-                unit, hidden[unit], outgoing[unit], pixels, labels, pixel_law, activations[unit], mass,
-                inverse, temper, scale, step_hidden, redraw_share, generator, space, block,
-            )  # fmt: skip
+    def row(self) -> dict[str, float]:
+        share = self.accepted / np.maximum(self.tried, 1)
+        seen, all_weights = (sum(f(part) for part in self.visited) for f in (np.sum, np.size))
+        return {
+            "acceptance_hidden": share[HIDDEN],
+            "acceptance_output": share[OUTPUT],
+            "visited": seen / all_weights,
+            "operations": self.operations,
+        }

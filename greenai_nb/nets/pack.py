@@ -147,7 +147,7 @@ def thresholds_of(
 
 
 def float_thresholds_of(
-    norm: nn.Module,
+    norm: nn.BatchNorm1d | nn.BatchNorm2d,
 ) -> tuple[Float32[Array, " channels"], Bool[Array, " channels"]]:
     """For each channel the least float at which the sign of a batch norm turns, and the sign before.
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 import llvmlite.binding as llvm
 from numba import njit, uint64
@@ -43,7 +44,7 @@ def best_kernel() -> str:
 
 
 @njit(cache=True)
-def _chain(steps: int) -> int:
+def _chain(steps: int) -> Any:
     x = uint64(3)
     for _ in range(steps):
         x = x * x + uint64(1442695040888963407)
