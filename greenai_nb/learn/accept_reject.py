@@ -38,13 +38,15 @@ class Settings:
     """The law that the chain aims at, and how it proposes.
 
     ``temper`` is lambda per training image: 1 is the posterior of the theorem with lambda = N,
-    more is colder. ``scale`` is the prior's tau. ``step_*`` is the middle size of a proposal, one
-    for each layer. A share ``output_share`` of the moves goes to the output layer; a share
-    ``redraw_share`` redraws the weight from its prior, which is what brings weights back to zero.
+    more is colder. ``scale`` is the prior's tau for hidden weights, ``scale_output`` for output
+    weights; ``step_*`` is the middle size of a proposal in each layer. A share ``output_share`` of the
+    moves goes to the output layer; a share ``redraw_share`` redraws the weight from its prior, which
+    is what brings weights back to zero.
     """
 
     temper: float = 30.0
     scale: float = 1e-3
+    scale_output: float = 1e-3
     step_hidden: float = 0.05
     step_output: float = 0.1
     output_share: float = 0.1
@@ -77,12 +79,12 @@ def propose(state: State, settings: Settings, generator: np.random.Generator) ->
     unit = int(generator.integers(state.hidden.shape[0]))
     if to_output:
         layer, row, column = OUTPUT, int(generator.integers(state.output.shape[0])), unit
-        step, weight = settings.step_output, state.output[row, unit]
+        step, scale, weight = settings.step_output, settings.scale_output, state.output[row, unit]
     else:
         pixel = int(np.searchsorted(state.pixel_law, generator.random()))
         layer, row, column = HIDDEN, unit, pixel
-        step, weight = settings.step_hidden, state.hidden[unit, pixel]
-    old, prior = float(weight), HeavyTail(settings.scale)
+        step, scale, weight = settings.step_hidden, settings.scale, state.hidden[unit, pixel]
+    old, prior = float(weight), HeavyTail(scale)
     if generator.random() < settings.redraw_share:
         new = np.float32(prior.sample((), generator))
         return Move(layer, row, column, float(new), float(new) - old, 0.0)

@@ -95,8 +95,9 @@ def sweep(chain: Chain, blocks: int, settings: Settings, generator: np.random.Ge
     moves = np.zeros(blocks * BLOCK, MOVE)
     unit_moves.sweep(
         chain.hidden, chain.outgoing, chain.pixels, chain.labels, chain.pixel_law, chain.activations,
-        chain.mass, chain.inverse, settings.temper, settings.scale, settings.step_hidden,
-        settings.step_output, settings.output_share, settings.redraw_share, generator, moves,
+        chain.mass, chain.inverse, settings.temper, settings.scale, settings.scale_output,
+        settings.step_hidden, settings.step_output, settings.output_share, settings.redraw_share,
+        generator, moves,
     )  # fmt: skip
     return moves
 

@@ -153,7 +153,7 @@ def _output_block(unit: int, direction: Any, labels: Any, activation: Any, mass:
 
 
 @njit(cache=True)
-def sweep(hidden: Any, outgoing: Any, pixels: Any, labels: Any, pixel_law: Any, activations: Any, mass: Any, inverse: Any, temper: float, scale: float, step_hidden: float, step_output: float, output_share: float, redraw_share: float, generator: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
+def sweep(hidden: Any, outgoing: Any, pixels: Any, labels: Any, pixel_law: Any, activations: Any, mass: Any, inverse: Any, temper: float, scale: float, scale_output: float, step_hidden: float, step_output: float, output_share: float, redraw_share: float, generator: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
     """Fill ``moves``, block by block, each for one unit and one side of it."""
     space = np.empty((4 + len(mass), len(labels)), np.float32)
     for first in range(0, len(moves), BLOCK):
@@ -162,7 +162,7 @@ def sweep(hidden: Any, outgoing: Any, pixels: Any, labels: Any, pixel_law: Any, 
         normalize(mass, inverse)
         if generator.random() < output_share:
             _output_block(
-                unit, outgoing[unit], labels, activations[unit], mass, inverse, temper, scale,
+                unit, outgoing[unit], labels, activations[unit], mass, inverse, temper, scale_output,
                 step_output, redraw_share, generator, space, block,
             )  # fmt: skip
         else:

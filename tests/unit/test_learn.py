@@ -118,7 +118,9 @@ def test_a_seed_gives_the_same_chain_and_another_seed_another(tiny_data):
 
 def test_without_data_the_chain_returns_the_prior():
     data = one_pixel([0, 1, 0, 1])
-    settings = Settings(temper=0.0, scale=0.2, step_hidden=0.4, step_output=0.4, output_share=0.5)
+    settings = Settings(
+        temper=0.0, scale=0.2, scale_output=0.2, step_hidden=0.4, step_output=0.4, output_share=0.5
+    )
     draws, start = [], None
     for seed in range(400):
         fit = fit_accept_reject(
@@ -134,7 +136,7 @@ def test_without_data_the_chain_returns_the_prior():
 def test_the_chain_draws_from_the_gibbs_law_of_two_weights():
     """Only the output layer moves: its two weights have a law that a grid can hold."""
     data = one_pixel([0, 0, 1, 0])
-    settings = Settings(temper=1.5, scale=0.5, step_output=1.0, output_share=1.0)
+    settings = Settings(temper=1.5, scale_output=0.5, step_output=1.0, output_share=1.0)
     start = mlp(1, 1, 2)
     start[1].weight.data.fill_(3.0)
     start[3].weight.data.zero_()

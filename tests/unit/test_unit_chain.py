@@ -68,9 +68,13 @@ def small_chain(seed=0, images=300, pixels=30, hidden=8):
     )
 
 
-COLD = Settings(temper=1.0, scale=0.2, step_hidden=0.3, step_output=1.0, output_share=0.4)
-HOT = Settings(temper=0.003, scale=2.0, step_hidden=2.0, step_output=3.0, output_share=0.8)
-OUTPUTS = Settings(temper=0.1, scale=5.0, step_output=0.5, output_share=1.0)
+COLD = Settings(
+    temper=1.0, scale=0.2, scale_output=0.2, step_hidden=0.3, step_output=1.0, output_share=0.4
+)
+HOT = Settings(
+    temper=0.003, scale=2.0, scale_output=2.0, step_hidden=2.0, step_output=3.0, output_share=0.8
+)
+OUTPUTS = Settings(temper=0.1, scale_output=5.0, step_output=0.5, output_share=1.0)
 
 
 @pytest.mark.parametrize("law", [COLD, HOT, OUTPUTS], ids=["cold", "hot", "outputs"])
@@ -111,11 +115,12 @@ def test_every_recorded_decision_is_that_of_a_full_pass_in_double_precision(law)
 def test_the_prior_ratio_is_that_of_the_prior():
     _, chain = small_chain()
     hidden, outgoing = chain.hidden.astype(float), chain.outgoing.astype(float)
-    law = Settings(temper=0.0, scale=0.2, redraw_share=0.0, output_share=0.5)
-    prior = HeavyTail(0.2)
+    law = Settings(temper=0.0, scale=0.2, scale_output=0.7, redraw_share=0.0, output_share=0.5)
+    priors = HeavyTail(0.2), HeavyTail(0.7)
     for move in unit_chain.sweep(chain, 20, law, np.random.default_rng(2)):
         weights = (hidden, outgoing)[move["layer"]][move["unit"]]
         old, new = weights[move["column"]], weights[move["column"]] + move["change"]
+        prior = priors[move["layer"]]
         known = prior.log_density(new) - prior.log_density(old)
         assert move["log_prior_ratio"] == pytest.approx(float(known), abs=1e-4)
         if move["accepted"]:
@@ -126,7 +131,9 @@ def test_without_data_the_chain_returns_the_prior():
     _, chain = small_chain(images=5, pixels=4, hidden=3)
     chain.hidden[:], chain.outgoing[:] = 0, 0
     unit_chain.refresh(chain)
-    law = Settings(temper=0.0, scale=0.05, step_hidden=0.1, step_output=0.1, output_share=0.5)
+    law = Settings(
+        temper=0.0, scale=0.05, scale_output=0.05, step_hidden=0.1, step_output=0.1, output_share=0.5
+    )
     generator, draws = np.random.default_rng(3), []
     for _ in range(1500):
         unit_chain.sweep(chain, 6, law, generator)
@@ -140,7 +147,7 @@ def test_the_tracked_loss_stays_with_the_recomputed_one(tiny_data):
     images, labels = tiny_data.train.images.flatten(1).numpy(), tiny_data.train.labels.numpy()
     rng = np.random.default_rng(4)
     chain = unit_chain.chain_at(rng.normal(size=(9, 16)), rng.normal(size=(3, 9)), images, labels)
-    tracked, law = unit_chain.refresh(chain), Settings(temper=30.0, scale=0.1)
+    tracked, law = unit_chain.refresh(chain), Settings(temper=30.0, scale=0.1, scale_output=0.1)
     for _ in range(20):
         moves = unit_chain.sweep(chain, 500, law, rng)
         tracked += moves["loss_change"][moves["accepted"]].sum()
