@@ -22,7 +22,7 @@ from greenai_nb.show.intervals import student_interval
 from greenai_nb.suite.benchmark import Row, report
 
 WIDTHS = (32, 32, 64, 64, 128, 128)
-SEEDS, PASSES, RATES = (0, 1, 2), 2, (0.05, 0.2)
+SEEDS, PASSES, RATES = (0, 1, 2), 6, (0.05, 0.2)
 PADDING = [2, 2, 2, 2]
 
 
