@@ -9,6 +9,7 @@ Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), sec
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -208,18 +209,31 @@ class BinaryStage:
 
 @dataclass(frozen=True)
 class PackedNet:
-    """A binary network as stages on bits; call it like the network that it came from."""
+    """A binary network as stages on bits; call it like the network that it came from.
+
+    With ``threads`` above one, as in ``dataclasses.replace(net, threads=2)``, the images of a batch are
+    shared out; every thread also uses torch's own for the float layers.
+    """
 
     stages: Sequence[Stage]
+    threads: int = 1
 
-    @torch.inference_mode()
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads must be a number in [1, inf), got {self.threads!r}")
+
     def __call__(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *outputs"]:
         if not (isinstance(x, Tensor) and x.is_floating_point()):
             raise TypeError(f"the input must be a tensor of floats, got {getattr(x, 'dtype', type(x))}")
-        if not np.isfinite(x.numpy()).all():
+        if not np.isfinite(x.detach().numpy()).all():
             raise ValueError("the input holds NaN or infinite numbers: clean it before the network")
-        return torch.cat([self._answer(images) for images in x.split(IMAGES_AT_ONCE)])
+        parts = x.split(IMAGES_AT_ONCE)
+        if self.threads == 1:
+            return torch.cat([self._answer(images) for images in parts])
+        with ThreadPoolExecutor(self.threads) as pool:
+            return torch.cat([*pool.map(self._answer, parts)])
 
+    @torch.inference_mode()
     def _answer(self, x: Tensor) -> Tensor:
         state: Tensor | Signs = x
         for stage in self.stages:

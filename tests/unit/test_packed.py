@@ -1,5 +1,6 @@
 """Packed networks against their float simulation, and thresholds against rational arithmetic."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -63,6 +64,15 @@ def test_a_packed_network_answers_like_its_simulation(kernel, seed):
     net = settled(vgg_like(), 2, 8, 8)
     x = torch.randn(7, 2, 8, 8)
     assert torch.allclose(pack(net, kernel)(x), net(x), atol=1e-5)
+
+
+def test_threads_share_a_batch_and_change_nothing():
+    torch.manual_seed(3)
+    packed = pack(settled(vgg_like(), 2, 8, 8))
+    x = torch.randn(50, 2, 8, 8)
+    assert torch.equal(replace(packed, threads=3)(x), packed(x))
+    with pytest.raises(ValueError, match="threads must be"):
+        replace(packed, threads=0)
 
 
 @torch.inference_mode()
