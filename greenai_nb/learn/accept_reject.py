@@ -24,6 +24,7 @@ from greenai_nb.learn import rank_one
 from greenai_nb.learn.fit import Fit, accuracy
 from greenai_nb.learn.rank_one import HIDDEN, OUTPUT, Move, Patch, State
 from greenai_nb.nets.architectures import mlp, mlp_weights
+from greenai_nb.theory.arguments import not_negative, positive
 from greenai_nb.theory.prior import HeavyTail
 
 START_OUTPUT_WEIGHT = 0.5
@@ -52,6 +53,11 @@ class Settings:
     output_share: float = 0.1
     redraw_share: float = 0.1
 
+    def __post_init__(self) -> None:
+        not_negative(temper=self.temper, redraw_share=self.redraw_share, output_share=self.output_share)
+        positive(scale=self.scale, scale_output=self.scale_output)
+        positive(step_hidden=self.step_hidden, step_output=self.step_output)
+
 
 def start_sparse(net: nn.Sequential) -> None:
     """Set the weights of ``mlp`` to a sparse start, in place.
@@ -66,6 +72,16 @@ def start_sparse(net: nn.Sequential) -> None:
     units = torch.arange(output.shape[1])
     sign = torch.where(units // len(output) % 2 == 0, 1.0, -1.0)
     output[units % len(output), units] = START_OUTPUT_WEIGHT * sign
+
+
+def started(data: Dataset, hidden: int, start: nn.Sequential | None) -> nn.Sequential:
+    """The network ``mlp`` for a data set: a copy of ``start``, or the sparse start."""
+    net = mlp(data.train.flat().shape[1], hidden, len(data.class_names))
+    if start is None:
+        start_sparse(net)
+    else:
+        net.load_state_dict(start.state_dict())
+    return net
 
 
 def propose(state: State, settings: Settings, generator: np.random.Generator) -> Move:
@@ -116,11 +132,7 @@ def fit_accept_reject(
         raise ValueError(f"{looks} looks need at least as many proposals, got {proposals}")
     settings = settings or Settings()
     images = data.train.flat()
-    net = mlp(images.shape[1], hidden, len(data.class_names))
-    if start is None:
-        start_sparse(net)
-    else:
-        net.load_state_dict(start.state_dict())
+    net = started(data, hidden, start)
     generator = np.random.default_rng(seed)
     state = rank_one.init(net, images, data.train.labels)
     tried, accepted = np.zeros(2, int), np.zeros(2, int)

@@ -22,11 +22,11 @@ from torch import nn
 
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn import unit_moves
-from greenai_nb.learn.accept_reject import Settings, start_sparse
+from greenai_nb.learn.accept_reject import Settings, started
 from greenai_nb.learn.fit import Fit, accuracy
 from greenai_nb.learn.softmax_updates import LEAST_MASS
 from greenai_nb.learn.unit_moves import BLOCK, HIDDEN, MOVE, OUTPUT, WHITE
-from greenai_nb.nets.architectures import mlp, mlp_weights
+from greenai_nb.nets.architectures import mlp_weights
 
 BLOCKS_AT_ONCE = 2000
 IMAGES_AT_ONCE = 8192
@@ -117,7 +117,7 @@ def fit_unit_chain(
 
     The chain runs for ``proposals`` moves, rounded up to whole blocks, from ``start`` (a copy is
     trained) or from the sparse start, looks at itself ``looks`` times for the trace, and returns its
-    last state. A seed gives the same chain.
+    last state. A seed gives the same chain, however often one looks.
     """
     blocks = -(-proposals // BLOCK)
     if blocks < looks:
@@ -127,19 +127,19 @@ def fit_unit_chain(
     classes = len(data.class_names)
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
-    net = mlp(images.shape[1], hidden, classes)
-    if start is None:
-        start_sparse(net)
-    else:
-        net.load_state_dict(start.state_dict())
+    net = started(data, hidden, start)
     weights = mlp_weights(net)
     chain = chain_at(weights[0].numpy(), weights[1].numpy(), images, labels)
-    generator, clock = np.random.default_rng(seed), time.process_time()
+    generator, clock, loss = np.random.default_rng(seed), time.process_time(), refresh(chain)
     counts, rows = _Counts(chain), list[dict[str, float]]()
     for until in np.rint(blocks * np.arange(1, looks + 1) / looks).astype(int):
         while counts.blocks < until:
-            counts.add(sweep(chain, min(BLOCKS_AT_ONCE, until - counts.blocks), settings, generator))
-            loss = refresh(chain)
+            fresh = BLOCKS_AT_ONCE - counts.blocks % BLOCKS_AT_ONCE
+            moves = sweep(chain, min(fresh, until - counts.blocks), settings, generator)
+            counts.add(moves)
+            loss += moves["loss_change"][moves["accepted"]].sum()
+            if counts.blocks % BLOCKS_AT_ONCE == 0:
+                loss = refresh(chain)
         for weight, found in zip(weights, (chain.hidden, chain.outgoing.T), strict=True):
             weight.copy_(torch.from_numpy(found))
         look = {
@@ -158,13 +158,14 @@ class _Counts:
     """What the records of all blocks so far add up to."""
 
     def __init__(self, chain: Chain) -> None:
-        self.blocks = self.operations = 0
+        self.blocks = self.operations = self.early = 0
         self.tried, self.accepted = np.zeros(2, int), np.zeros(2, int)
         self.visited = [np.zeros_like(chain.hidden, bool), np.zeros_like(chain.outgoing, bool)]
 
     def add(self, moves: Array) -> None:
         self.blocks += len(moves) // BLOCK
         self.operations += int(moves["operations"].sum())
+        self.early += int(np.isnan(moves["loss_change"]).sum())
         for layer in (HIDDEN, OUTPUT):
             of_layer = moves[moves["layer"] == layer]
             self.tried[layer] += len(of_layer)
@@ -177,6 +178,7 @@ class _Counts:
         return {
             "acceptance_hidden": share[HIDDEN],
             "acceptance_output": share[OUTPUT],
+            "refused_early": self.early / self.tried.sum(),
             "visited": seen / all_weights,
             "operations": self.operations,
         }

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from greenai_nb.learn.softmax_updates import LARGEST_STEP, commit, loss_change, normalize, slopes
+from greenai_nb.theory.prior import EXPONENT, TAIL
 
 HIDDEN, OUTPUT = 0, 1
 BLOCK = 32
@@ -41,13 +42,13 @@ def _propose(weight: float, scale: float, step: float, redraw_share: float, gene
     """
     if generator.random() < redraw_share:
         tail = 1 - generator.random()
-        size = scale * (tail ** (-1 / 3) - 1)
+        size = scale * (tail ** (-1 / TAIL) - 1)
         new = size if generator.random() < 0.5 else -size
         return np.float32(new - weight), 0.0
     size = step * 10 ** generator.uniform(-DECADES, DECADES)
     change = np.float32(size * generator.standard_normal())
     before, after = abs(weight) / scale, abs(weight + change) / scale
-    return change, 4 * (math.log1p(before) - math.log1p(after))
+    return change, EXPONENT * (math.log1p(before) - math.log1p(after))
 
 
 @njit(cache=True, fastmath=True)

@@ -1,12 +1,12 @@
 """Turn a trained binary network into a ``PackedNet``, layer by layer.
 
-Scale, batch norm and sign after a product of signs are folded into a threshold for each unit. It is
-found by asking those layers for every integer that the product can be: so both signs of gamma, gamma
-zero, ties and every rounding come out as in the float network.
+Scale, batch norm and sign after a product of signs are folded into a threshold for each unit, and so are
+batch norm and sign after a float layer. It is found by asking those layers themselves: so both signs of
+gamma, gamma zero, ties and every rounding come out as in the float network.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -138,12 +138,12 @@ def thresholds_of(
     The sign of tail(y) is (y >= threshold) xor flip for every y in [-length, length]. A unit whose sign
     never turns has a threshold that y never reaches.
     """
-    y = torch.arange(-length, length + 1.0)[:, None].expand(-1, units)
-    positive = (tail(y[..., None, None] if image else y) >= 0).reshape(len(y), units).numpy()
-    flips = positive[0]
-    turned = positive != flips
-    first = np.where(turned.any(0), turned.argmax(0), 2 * length + 1)
-    return (first - length).astype(np.int32), flips
+
+    def positive(y: Int64[Array, " units"]) -> Bool[Array, " units"]:
+        return _positive(tail, y.astype(np.float32), image)
+
+    thresholds, flips = _turns(positive, -length, length + 1, units)
+    return thresholds.astype(np.int32), flips
 
 
 def float_thresholds_of(
@@ -151,32 +151,45 @@ def float_thresholds_of(
 ) -> tuple[Float32[Array, " channels"], Bool[Array, " channels"]]:
     """For each channel the least float at which the sign of a batch norm turns, and the sign before.
 
-    A batch norm rounds, but never reverses the order of two numbers (or always, where gamma is below
-    zero), so its sign turns once. Floats in their order are numbered by integers: halve the range of
-    numbers until the turn is found. Where the sign never turns the threshold is infinite.
+    Where the sign never turns the threshold is infinite.
     """
-    channels = norm.num_features
-    trailing = (1,) * (isinstance(norm, nn.BatchNorm2d) * 2)
 
-    def positive(numbers: Int64[Array, " channels"]) -> Bool[Array, " channels"]:
-        x = torch.from_numpy(_float_with(numbers)).view(1, channels, *trailing)
-        return (norm(x).flatten() >= 0).numpy()
+    def positive(places: Int64[Array, " channels"]) -> Bool[Array, " channels"]:
+        return _positive(norm, _float_at(places), isinstance(norm, nn.BatchNorm2d))
 
-    largest = np.int64(np.float32(np.inf).view(np.int32))
-    before, after = np.full(channels, -largest), np.full(channels, largest)
-    flips = positive(before + 1)
-    before += 1
+    infinite = int(np.float32(np.inf).view(np.int32))
+    turns, flips = _turns(positive, 1 - infinite, infinite, norm.num_features)
+    return _float_at(turns), flips
+
+
+def _turns(
+    positive: Callable[[Int64[Array, " units"]], Bool[Array, " units"]], first: int, end: int, units: int
+) -> tuple[Int64[Array, " units"], Bool[Array, " units"]]:
+    """For each unit the least number in [first, end) whose sign is not that of ``first``, or ``end``.
+
+    Scale and batch norm round, but they keep the order of numbers, or turn it all round where gamma is
+    below zero. So a sign turns once, and halving the range finds where.
+    """
+    before, after = np.full(units, first), np.full(units, end)
+    flips = positive(before)
     while (after - before > 1).any():
         middle = (before + after) // 2
         turned = positive(middle) != flips
         before, after = np.where(turned, before, middle), np.where(turned, middle, after)
-    return _float_with(after), flips
+    return after, flips
 
 
-def _float_with(numbers: Int64[Array, " channels"]) -> Float32[Array, " channels"]:
+def _positive(layers: nn.Module, x: Float32[Array, " units"], image: bool) -> Bool[Array, " units"]:
+    """The sign of one number for each unit after some layers, as the network would have it."""
+    batch = torch.from_numpy(x)[None]
+    found: Array = (layers(batch[..., None, None] if image else batch).flatten() >= 0).numpy()
+    return found
+
+
+def _float_at(places: Int64[Array, " channels"]) -> Float32[Array, " channels"]:
     """The floats with these places in the order of all floats; zero has place zero."""
-    bits = np.abs(numbers).astype(np.int32).view(np.float32)
-    return np.copysign(bits, numbers.astype(np.float32))
+    bits = np.abs(places).astype(np.int32).view(np.float32)
+    return np.copysign(bits, places.astype(np.float32))
 
 
 def _scaling(name: str, layer: BinaryConv2d | BinaryLinear) -> list[nn.Module]:

@@ -13,7 +13,7 @@ from torch import nn
 from greenai_nb.nets import packed_file
 from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
-from greenai_nb.nets.pack import PackingError, ScaleUnits, pack, thresholds_of
+from greenai_nb.nets.pack import PackingError, ScaleUnits, float_thresholds_of, pack, thresholds_of
 from greenai_nb.nets.packed import BinaryStage
 from greenai_nb.nets.packed_file import PackedFileError
 from greenai_nb.nets.scaling import LearnedScale, MeanScaleWithInputMap, NoScale
@@ -125,6 +125,24 @@ def test_thresholds_at_exact_ties(length, data):
         for y in range(-length, length + 1):
             exact = g * (a * y - m) * 2 + b >= 0
             assert ((y >= thresholds[unit]) ^ flips[unit]) == exact
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm1d, ()), (nn.BatchNorm2d, (7, 5))])
+def test_a_batch_norm_turns_its_sign_between_two_neighbouring_floats(kind, shape):
+    torch.manual_seed(9)
+    norm = kind(60).eval()
+    for numbers in (norm.weight, norm.bias, norm.running_mean):
+        nn.init.normal_(numbers)
+    norm.weight[:2], norm.bias[0] = 0, -1
+    nn.init.uniform_(norm.running_var, 0.1, 3)
+    thresholds, flips = float_thresholds_of(norm)
+    below = np.nextafter(thresholds, np.float32(-np.inf))
+    for x, turned in ((thresholds, np.isfinite(thresholds)), (below, np.zeros(60, bool))):
+        shown = torch.from_numpy(x).clamp(-1e38, 1e38).view(1, 60, *[1] * len(shape))
+        positive = (norm(shown.expand(3, 60, *shape).contiguous()) >= 0).view(3, 60, -1)
+        assert (positive == torch.from_numpy(turned ^ flips)[:, None]).all()
+    assert np.isinf(thresholds[:2]).all() and np.isfinite(thresholds[2:]).all()
 
 
 def test_sizes_are_reported_by_layer_and_weights_are_32_times_smaller():

@@ -168,11 +168,25 @@ def test_a_seed_gives_the_same_chain_and_the_start_is_left_alone(tiny_data):
     assert more.trace.loss.iloc[-1] < first.trace.loss.iloc[-1]
 
 
+def test_looking_does_not_change_the_chain(tiny_data, monkeypatch):
+    refreshed, refresh = [], unit_chain.refresh
+    monkeypatch.setattr(unit_chain, "BLOCKS_AT_ONCE", 7)
+    monkeypatch.setattr(unit_chain, "refresh", lambda chain: refreshed.append(1) or refresh(chain))
+    once = fit_unit_chain(tiny_data, hidden=6, proposals=20 * BLOCK, looks=1)
+    times = len(refreshed)
+    often = fit_unit_chain(tiny_data, hidden=6, proposals=20 * BLOCK, looks=6)
+    assert len(refreshed) == 2 * times
+    assert torch.equal(once.net[1].weight, often.net[1].weight)
+    logits = once.net(tiny_data.train.scaled())
+    true = torch.nn.functional.cross_entropy(logits, tiny_data.train.labels)
+    assert once.trace.loss.iloc[-1] == pytest.approx(true.item(), abs=1e-4)
+
+
 def test_the_trace_adds_the_records_up(tiny_data):
     trace = fit_unit_chain(tiny_data, hidden=6, proposals=4 * BLOCK, looks=4).trace
     assert trace.step.tolist() == [BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK]
     assert trace.operations.is_monotonic_increasing and 0 < trace.visited.iloc[-1] <= 1
-    assert trace[["acceptance_hidden", "acceptance_output"]].stack().between(0, 1).all()
+    assert trace[["acceptance_hidden", "acceptance_output", "refused_early"]].stack().between(0, 1).all()
 
 
 def test_bad_input_is_refused(tiny_data):
@@ -181,6 +195,10 @@ def test_bad_input_is_refused(tiny_data):
     tiny_data.train.labels[0] = 7
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 2\], got 0 to 7"):
         fit_unit_chain(tiny_data, proposals=1000)
+    with pytest.raises(ValueError, match=r"scale_output must be a number in \(0, inf\), got 0"):
+        Settings(scale_output=0)
+    with pytest.raises(ValueError, match="temper must be"):
+        Settings(temper=-1)
 
 
 def test_both_layers_move():

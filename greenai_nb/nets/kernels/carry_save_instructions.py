@@ -6,6 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from greenai_nb.nets.kernels import registers
 from greenai_nb.nets.kernels.processor import features
 from greenai_nb.nets.kernels.registers import (
     INT,
@@ -73,7 +74,7 @@ def add_majority(typing: Any, count: Any, before: Any, x: Any, after: Any) -> An
 
 @intrinsic
 def differences(typing: Any, count: Any, parity: Any) -> Any:
-    """How many words' places differ in each lane, 2 count + ones of the last parity."""
+    """In how many places the signs of each lane differ, 2 count + ones of the last parity."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         doubled = builder.shl(args[0], constant(Words.vector, 1))
@@ -82,35 +83,7 @@ def differences(typing: Any, count: Any, parity: Any) -> Any:
     return Words(Words, Words), code
 
 
-@intrinsic
-def store_products(typing: Any, out: Any, index: Any, differ: Any, length: Any) -> Any:
-    """Write one register of products, length - 2 differences each."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        lengths = fill(builder, Words.vector, builder.trunc(args[3], INT))
-        doubled = builder.shl(args[2], constant(Words.vector, 1))
-        at = pointer(context, builder, signature.args[0], args[0], args[1], Words.vector)
-        unaligned(builder.store(builder.sub(lengths, doubled), at))
-        return context.get_dummy_value()
-
-    return types.none(out, types.intp, Words, types.intp), code
-
-
-@intrinsic
-def store_reached(typing: Any, out: Any, index: Any, differ: Any, levels: Any, at: Any) -> Any:
-    """Write one bit for each lane with no more differences than its level."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, index, differ, levels, at = args
-        where = pointer(context, builder, signature.args[3], levels, at, Words.vector)
-        level = unaligned(builder.load(where))
-        mask = ir.IntType(LANES)
-        bits = builder.bitcast(builder.icmp_signed("<=", differ, level), mask)
-        target = pointer(context, builder, signature.args[0], out, index, mask)
-        unaligned(builder.store(bits, target))
-        return context.get_dummy_value()
-
-    return types.none(out, types.intp, Words, levels, types.intp), code
+store_products, store_reached = registers.store_products(Words), registers.store_reached(Words)
 
 
 def _ones(builder: Any, x: Any) -> Any:

@@ -6,15 +6,14 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from greenai_nb.nets.kernels import registers
 from greenai_nb.nets.kernels.registers import (
     BYTE,
     INT,
     LONG,
-    SHORT,
     Register,
     call,
     constant,
-    fill,
     load,
     pointer,
     unaligned,
@@ -99,33 +98,4 @@ def add_odd(typing: Any, total: Any, x: Any) -> Any:
     return Shorts(Shorts, Bytes), code
 
 
-@intrinsic
-def store_products(typing: Any, out: Any, index: Any, differences: Any, length: Any) -> Any:
-    """Write 16 products, length - 2 differences each."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        ints = ir.VectorType(INT, LANES // 2)
-        differences = builder.zext(args[2], ints)
-        lengths = fill(builder, ints, builder.trunc(args[3], INT))
-        products = builder.sub(lengths, builder.add(differences, differences))
-        at = pointer(context, builder, signature.args[0], args[0], args[1], ints)
-        unaligned(builder.store(products, at))
-        return context.get_dummy_value()
-
-    return types.none(out, types.intp, Shorts, types.intp), code
-
-
-@intrinsic
-def store_reached(typing: Any, out: Any, index: Any, differences: Any, levels: Any, at: Any) -> Any:
-    """Write 16 bits, one for each lane with no more differences than its level."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, index, differences, levels, at = args
-        where = pointer(context, builder, signature.args[3], levels, at, Shorts.vector)
-        level = unaligned(builder.load(where))
-        bits = builder.bitcast(builder.icmp_signed("<=", differences, level), SHORT)
-        target = pointer(context, builder, signature.args[0], out, index, SHORT)
-        unaligned(builder.store(bits, target))
-        return context.get_dummy_value()
-
-    return types.none(out, types.intp, Shorts, levels, types.intp), code
+store_products, store_reached = registers.store_products(Shorts), registers.store_reached(Shorts)

@@ -85,3 +85,45 @@ def load(register: Register) -> Any:
         return register(array, types.intp), code
 
     return loaded
+
+
+def store_products(register: Register) -> Any:
+    """A function of (out, index, differences, length) that writes length - 2 differences as integers."""
+    ints = ir.VectorType(INT, register.vector.count)
+
+    @intrinsic
+    def stored(typing: Any, out: Any, index: Any, differences: Any, length: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            differences = builder.zext(args[2], ints)
+            lengths = fill(builder, ints, builder.trunc(args[3], INT))
+            products = builder.sub(lengths, builder.add(differences, differences))
+            at = pointer(context, builder, signature.args[0], args[0], args[1], ints)
+            unaligned(builder.store(products, at))
+            return context.get_dummy_value()
+
+        return types.none(out, types.intp, register, types.intp), code
+
+    return stored
+
+
+def store_reached(register: Register) -> Any:
+    """A function of (out, index, differences, levels, at) that writes a bit for each lane.
+
+    It is one where the lane has no more differences than its level.
+    """
+    bit_each = ir.IntType(register.vector.count)
+
+    @intrinsic
+    def stored(typing: Any, out: Any, index: Any, differences: Any, levels: Any, at: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            out, index, differences, levels, at = args
+            where = pointer(context, builder, signature.args[3], levels, at, register.vector)
+            level = unaligned(builder.load(where))
+            bits = builder.bitcast(builder.icmp_signed("<=", differences, level), bit_each)
+            target = pointer(context, builder, signature.args[0], out, index, bit_each)
+            unaligned(builder.store(bits, target))
+            return context.get_dummy_value()
+
+        return types.none(out, types.intp, register, levels, types.intp), code
+
+    return stored
