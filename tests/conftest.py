@@ -16,6 +16,15 @@ settings.load_profile("same")
 
 
 @pytest.fixture
+def one_thread():
+    """Small networks only wait for a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def tiny_data() -> Dataset:
     """Sixty images of 4 x 4 in three classes, a bright row telling the class."""
     rng = np.random.default_rng(0)

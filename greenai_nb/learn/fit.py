@@ -18,10 +18,10 @@ class Fit:
 
     ``trace`` has a row for each look at the network, with the columns ``step``, ``loss`` (training
     cross-entropy, nats an image), ``accuracy`` (validation), ``seconds`` (CPU time) and
-    ``operations`` (multiply-accumulates); accept-reject adds ``acceptance_hidden``,
-    ``acceptance_output`` and ``visited``, the share of weights proposed at least once; the fast chain
-    adds ``refused_early``, the share of proposals that needed no exact loss. ``law`` holds the
-    trainer's name and settings.
+    ``operations`` (multiply-accumulates). Accept-reject adds ``visited``, the share of weights
+    proposed at least once, and the share of proposals accepted since the look before, by layer or
+    parameter, in columns that begin with ``acceptance``; the fast chain adds ``refused_early``, the
+    share that needed no exact loss. ``law`` holds the trainer's name and settings.
     """
 
     net: nn.Module

@@ -1,18 +1,19 @@
-"""What a move along one direction of the logits does to a cross-entropy, in single precision and fast.
+"""What moved logits do to a cross-entropy, in single precision and fast.
 
-Image i has probabilities p_c. A move adds s_i v_c to its logits, with a number s_i for each image and
-one v_c for each class. Its loss then changes by
+Image i has probabilities p_c. A move adds d_c to its logits, and its loss changes by
 
-    log(1 + sum_c p_c (exp(s_i v_c) - 1)) - s_i v_y .
+    log(1 + sum_c p_c (exp(d_c) - 1)) - d_y .
 
-Cross-entropy is convex in the logits, so the change is never less than its linear part s_i g_i with
-g_i = sum_c p_c v_c - v_y: a proposal that the linear part rejects is rejected, without any exponential.
+Cross-entropy is convex in the logits, so the change is never less than its linear part, which is s g
+with g = sum_c p_c v_c - v_y when the logits move along a direction, d_c = s v_c: a proposal that the
+linear part rejects is rejected, without any exponential.
 
+Images stand in the order of their labels, those of class c from ``ends[c]`` to ``ends[c + 1]``.
 Probabilities are kept as numbers ``mass`` and one ``inverse`` for each image, p_c = mass_c inverse, so
-that a move writes only the classes with v_c != 0. Three things keep rounding harmless. A move of a logit
-by more than ``LARGEST_STEP`` is not tried, since 1 + p (exp(s v) - 1) would cancel; the rule is the same
-in both directions, so the chain keeps its law. A mass never falls below ``LEAST_MASS``, since zero would
-stay zero. And ``normalize`` brings the sums back to one.
+that a move writes only the classes whose logits move. Three things keep rounding harmless. A move of a
+logit by more than ``LARGEST_STEP`` is not tried, since 1 + p (exp(d) - 1) would cancel; the rule is the
+same in both directions, so the chain keeps its law. A mass never falls below ``LEAST_MASS``, since zero
+would stay zero. And ``normalize`` brings the sums back to one.
 
 Loops run from zero over slices: numba then knows that no index is negative, and the compiler fills
 registers. For the same reason exp and log are polynomials here.
@@ -28,7 +29,7 @@ from numba import njit
 
 LARGEST_STEP = 10.0
 LEAST_MASS = np.float32(1e-30)
-TILE = 2048
+TILE = 1024
 ONE, ZERO = np.float32(1), np.float32(0)
 LOG2, INVERSE_LOG2 = np.float32(0.69314718), np.float32(1.44269504)
 ROOT_HALF_BITS, MANTISSA, EXPONENT_BIAS = 0x3F3504F3, 23, 127
@@ -77,47 +78,67 @@ def normalize(mass: Any, inverse: Any) -> None:
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def slopes(mass: Any, inverse: Any, direction: Any, at_label: Any, used: Any, out: Any) -> None:
-    """g = sum_c p_c v_c - v_y of each image; ``used`` are the classes with v_c != 0."""
+def slopes(mass: Any, inverse: Any, ends: Any, direction: Any, out: Any) -> None:
+    """g = sum_c p_c v_c - v_y of each image."""
     for start in range(0, len(out), TILE):
         stop = start + TILE
-        slope, scale, target = out[start:stop], inverse[start:stop], at_label[start:stop]
+        slope, scale = out[start:stop], inverse[start:stop]
         slope[:] = ZERO
-        for label in used:
-            row, along = mass[label, start:stop], direction[label]
-            for image in range(len(slope)):
-                slope[image] += row[image] * along
+        for label in range(len(direction)):
+            along = direction[label]
+            if along != ZERO:
+                row = mass[label, start:stop]
+                for image in range(len(slope)):
+                    slope[image] += row[image] * along
         for image in range(len(slope)):
-            slope[image] = slope[image] * scale[image] - target[image]
+            slope[image] *= scale[image]
+    for label in range(len(direction)):
+        along, slope = direction[label], out[ends[label] : ends[label + 1]]
+        for image in range(len(slope)):
+            slope[image] -= along
+
+
+@njit(cache=True, fastmath=True)
+def total(numbers: Any) -> Any:
+    """Their sum."""
+    found = ZERO
+    for place in range(len(numbers)):
+        found += numbers[place]
+    return found
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _tile_change(mass: Any, inverse: Any, shift: Any, direction: Any, at_label: Any, used: Any, powers: Any, growth: Any, start: int) -> Any:  # noqa: E501  # fmt: skip
-    stop = start + TILE
-    shifts, scale, target = shift[start:stop], inverse[start:stop], at_label[start:stop]
-    grown, total = growth[start:stop], ZERO
+def tile_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, growth: Any, start: int) -> Any:  # noqa: E501  # fmt: skip
+    """The part of ``loss_change`` that the images of one tile have in it."""
+    stop, found = min(start + TILE, len(inverse)), ZERO
+    scale, grown = inverse[start:stop], growth[start:stop]
     grown[:] = ZERO
     for place in range(len(used)):
-        row, power = mass[used[place], start:stop], powers[place, start:stop]
-        along = direction[used[place]]
+        label = used[place]
+        first, last = min(max(ends[label], start), stop), min(max(ends[label + 1], start), stop)
+        found -= total(powers[place, first:last])
+        row, power = mass[label, start:stop], powers[place, start:stop]
         for image in range(len(grown)):
-            factor = fast_exp(shifts[image] * along)
+            factor = fast_exp(power[image])
             power[image] = factor
             grown[image] += row[image] * (factor - ONE)
     for image in range(len(grown)):
         sum_after = max(ONE + scale[image] * grown[image], LEAST_MASS)
         grown[image] = sum_after
-        total += fast_log(sum_after) - shifts[image] * target[image]
-    return total
+        found += fast_log(sum_after)
+    return found
 
 
 @njit(cache=True)
-def loss_change(mass: Any, inverse: Any, shift: Any, direction: Any, at_label: Any, used: Any, powers: Any, growth: Any) -> float:  # noqa: E501  # fmt: skip
-    """Change of the summed loss; leaves exp(s v_c) in ``powers`` and the sums in ``growth``."""
-    total = 0.0
-    for start in range(0, len(shift), TILE):
-        total += _tile_change(mass, inverse, shift, direction, at_label, used, powers, growth, start)
-    return total
+def loss_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, growth: Any) -> float:
+    """Change of the summed loss when the logits of the classes ``used`` move by ``powers``.
+
+    Leaves the exponentials of the moves in ``powers`` and 1 + sum_c p_c (exp(d_c) - 1) in ``growth``.
+    """
+    found = 0.0
+    for start in range(0, len(inverse), TILE):
+        found += tile_change(mass, inverse, ends, used, powers, growth, start)
+    return found
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")

@@ -3,30 +3,37 @@
 import itertools
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from greenai_nb.nets.binary import BinaryConv2d, Sign
 
 VGG_WIDTHS = (128, 128, 256, 256, 512, 512)
 
 
-def mlp(inputs: int, hidden: int, classes: int = 10) -> nn.Sequential:
-    """One hidden layer of ReLU units and no biases: the weights are all there is to prune."""
+def mlp(inputs: int, hidden: int, classes: int = 10, bias: bool = False) -> nn.Sequential:
+    """One hidden layer of ReLU units; without biases the weights are all there is to prune."""
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(inputs, hidden, bias=False),
+        nn.Linear(inputs, hidden, bias=bias),
         nn.ReLU(),
-        nn.Linear(hidden, classes, bias=False),
+        nn.Linear(hidden, classes, bias=bias),
     )
 
 
-def mlp_weights(
-    net: nn.Sequential,
-) -> tuple[Float[Tensor, "hidden inputs"], Float[Tensor, "classes hidden"]]:
-    """The weight matrices of ``mlp``, hidden and output, sharing memory with the network."""
-    hidden, output = (layer for layer in net if isinstance(layer, nn.Linear))
-    return hidden.weight.data, output.weight.data
+def shallow_cnn(filters: int, size: int = 8, stride: int = 4, classes: int = 10) -> nn.Sequential:
+    """One convolution without padding, ReLU and a linear layer, for images of 28 x 28."""
+    units = filters * ((28 - size) // stride + 1) ** 2
+    return nn.Sequential(
+        nn.Conv2d(1, filters, size, stride), nn.ReLU(), nn.Flatten(), nn.Linear(units, classes)
+    )
+
+
+def shallow_binary_cnn(filters: int, size: int = 8, stride: int = 4, classes: int = 10) -> nn.Sequential:
+    """The hybrid twin of ``shallow_cnn``: filters of signs with XNOR-Net's scale, the rest in float."""
+    units = filters * ((28 - size) // stride + 1) ** 2
+    return nn.Sequential(
+        BinaryConv2d(1, filters, size, stride), nn.ReLU(), nn.Flatten(), nn.Linear(units, classes)
+    )
 
 
 def cnn(filters: int, classes: int = 10) -> nn.Sequential:

@@ -1,0 +1,111 @@
+"""Whether chains have mixed, and how much their draws are worth: thin functions over ArviZ.
+
+The draws of a quantity are an array of chains by draws: a weight, a loss or an accuracy, read at every
+look of several chains that differ in seed and, better, in start.
+
+Source: Vehtari et al., *Rank-normalization, folding, and localization: an improved R-hat*, Bayesian
+Analysis 16 (2021); Geyer, *Practical Markov chain Monte Carlo* (1992), section 3.3.
+"""
+
+from collections.abc import Mapping
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray as Array
+
+from greenai_nb.theory.arguments import finite
+
+FEWEST_DRAWS = 4
+TAIL = (0.05, 0.95)
+
+
+def summary(draws: Mapping[str, Float[Array, "chains draws"]]) -> pd.DataFrame:
+    """Mean, sd, and what several chains say about their error, one row a quantity.
+
+    ``mcse`` is the Monte Carlo standard error of the mean, sd / sqrt(ESS); ``ess_bulk`` and ``ess_tail``
+    are the numbers of independent draws that would estimate the middle, and the 5 and 95 percent
+    quantiles, as well; ``r_hat`` compares halves of chains, sqrt(var+ / W) with W the variance within
+    and var+ that of all draws together, and is near 1 (below 1.01) where the chains agree.
+
+    Raises ``ValueError`` for fewer than two chains or four draws, chains of unequal length, NaN or
+    infinity, and a quantity that moves in no chain. Source: Vehtari et al. (2021), sections 3 and 4.
+    """
+    from arviz_stats.base.array import array_stats
+
+    if not draws:
+        raise ValueError("draws names no quantity, at least one is expected")
+    rows = {}
+    for name, chains in draws.items():
+        array = _chains(name, chains)
+        if len(array) < 2:
+            raise ValueError(
+                f"{name} has 1 chain, 2 or more are expected: R-hat compares chains, and one chain "
+                "cannot tell that it has missed a part of the law; run another seed, from another start"
+            )
+        if not np.ptp(array, axis=1).any():
+            raise ValueError(
+                f"{name} moves in none of its {len(array)} chains: there is no variance within a chain "
+                "to compare with; take another quantity, or longer chains"
+            )
+        rows[name] = {
+            "mean": array.mean(),
+            "sd": array.std(ddof=1),
+            "mcse": float(array_stats.mcse(array)),
+            "ess_bulk": float(array_stats.ess(array, method="bulk")),
+            "ess_tail": float(array_stats.ess(array, method="tail", prob=TAIL)),
+            "r_hat": float(array_stats.rhat(array)),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def autocorrelation(draws: Float[Array, "chains draws"], lags: int) -> Float[Array, "chains lags"]:
+    """Autocorrelation of each chain at the lags 0, 1, ..., lags - 1.
+
+    rho_k = sum_t (x_t - mean) (x_{t+k} - mean) / sum_t (x_t - mean)^2, of which lag 0 is 1. The longer
+    the lag, the fewer the terms and the stronger the pull to zero: read it for lags far below the
+    number of draws. Raises ``ValueError`` as ``summary`` does, for a chain that never moves, and
+    for more lags than draws; one chain is enough.
+    """
+    from arviz_stats.base.array import array_stats
+
+    array = _chains("draws", draws)
+    if not (isinstance(lags, Integral) and 1 <= lags <= array.shape[1]):
+        raise ValueError(
+            f"lags must be a whole number in [1, {array.shape[1]}], the number of draws, got {lags!r}"
+        )
+    stuck = np.flatnonzero(np.ptp(array, axis=1) == 0)
+    if stuck.size:
+        raise ValueError(
+            f"chains {stuck[:3].tolist()} of draws never move: an autocorrelation would divide by their "
+            "variance of 0; leave them out"
+        )
+    return array_stats.autocorr(array)[:, :lags]
+
+
+def cumulative_mean(draws: Float[Array, "chains draws"]) -> Float[Array, "chains draws"]:
+    """Mean of each chain's draws so far, m_t = (x_1 + ... + x_t) / t; raises as ``summary`` does."""
+    array = _chains("draws", draws)
+    return array.cumsum(axis=1) / np.arange(1, array.shape[1] + 1)
+
+
+def _chains(name: str, draws: Float[Array, "chains draws"]) -> Float[Array, "chains draws"]:
+    """The draws in double precision, once they are chains of one length and finite."""
+    lengths = sorted({len(np.atleast_1d(chain)) for chain in draws})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"{name} must be chains of one length, got lengths {lengths}: cut all to {lengths[0]}"
+        )
+    array = finite(name, draws).astype(float)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must have two axes, chains and draws, got the shape {array.shape}; "
+            "one chain x is x[None]"
+        )
+    if array.shape[1] < FEWEST_DRAWS:
+        raise ValueError(
+            f"{name} has {array.shape[1]} draws a chain, {FEWEST_DRAWS} or more are expected: each half "
+            "of a chain needs two for a variance"
+        )
+    return array

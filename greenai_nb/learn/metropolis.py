@@ -1,0 +1,172 @@
+"""Accept-reject (Metropolis-Hastings) on the weights of any network: the plain reference.
+
+| the pseudo-code of the slides                                            | here                   |
+|--------------------------------------------------------------------------|------------------------|
+| init: lambda > 0, sparsity prior pi                                      | ``temper``, ``priors`` |
+| 1. draw w_1 from pi                                                      | the network as given   |
+| 2. repeat for k = 1, ..., K                                              | ``steps``              |
+|    generate a proposal w' around w_k                                     | ``Move``               |
+|    rho_j = exp(-lambda l(w', B_j)) pi(w') / exp(-lambda l(w, B_j)) pi(w) | ``log_ratio``          |
+|    w_{k+1} = w' with probability rho_j, w_k otherwise                    | ``Decision``           |
+
+The slide's rho_j may exceed one, and is clipped: min(1, rho_j). A proposal that is not symmetric brings
+Hastings' factor q(w | w') / q(w' | w). The chain is then reversible for the Gibbs law
+
+    rho(w)  ~  exp(-temper L(w)) pi(w) ,       L(w) = summed cross-entropy of the training images.
+
+Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from numpy import ndarray as Array
+from torch import Tensor, nn
+
+from greenai_nb.learn.cached_forward import CachedForward
+from greenai_nb.learn.chain_checks import check_data, check_law, check_repeats
+from greenai_nb.learn.proposals import Asymmetric, Proposal
+from greenai_nb.learn.selections import Selection
+from greenai_nb.theory.arguments import positive
+from greenai_nb.theory.prior import Prior
+
+
+@dataclass(frozen=True)
+class Move:
+    """Which weights move and how; a chain takes each of its moves with probability share / sum.
+
+    Raises ``ValueError`` unless the share is positive, and for a proposal that lacks its density.
+    """
+
+    selection: Selection
+    proposal: Proposal
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive(share=self.share)
+        if not (self.proposal.symmetric or hasattr(self.proposal, "log_density")):
+            raise ValueError(
+                f"{type(self.proposal).__name__} is not symmetric and has no log_density: add a method "
+                "log_density(new, old) that gives log q(new | old), or the chain has another law"
+            )
+
+
+@dataclass(frozen=True)
+class LogRatio:
+    """The four parts, in nats, of log rho = data + prior + backward - forward.
+
+    data = -temper (L(w') - L(w)), prior = log pi(w') - log pi(w), backward = log q(w | w') and
+    forward = log q(w' | w), both zero if the proposal is symmetric. Source: Hastings (1970), section 2.
+    """
+
+    data: float
+    prior: float
+    backward: float
+    forward: float
+
+    @property
+    def total(self) -> float:
+        """Log rho in nats; NaN where the loss overflowed, and then no log U is below it."""
+        return self.data + self.prior + self.backward - self.forward
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A proposal and what became of it: it is accepted iff log U < log rho.
+
+    ``index`` are places in the flattened parameter ``name``, ``old`` and ``new`` the values there.
+    """
+
+    name: str
+    index: Int64[Array, " selected"]
+    old: Float64[Array, " selected"]
+    new: Float64[Array, " selected"]
+    log_ratio: LogRatio
+    log_uniform: float
+    accepted: bool
+
+
+def log_ratio(
+    proposal: Proposal,
+    prior: Prior | None,
+    old: Float64[Array, " selected"],
+    new: Float64[Array, " selected"],
+    loss_change: float,
+    temper: float,
+) -> LogRatio:
+    """The parts of log rho for a change of the selected weights; the prior of all others cancels.
+
+    ``loss_change`` is L(w') - L(w) in nats. Without a prior the ratio of priors is one.
+    """
+    data = -temper * loss_change if temper else 0.0
+    change = float((prior.log_density(new) - prior.log_density(old)).sum()) if prior else 0.0
+    if proposal.symmetric:
+        return LogRatio(data, change, 0.0, 0.0)
+    log_q = cast(Asymmetric, proposal).log_density
+    return LogRatio(data, change, log_q(old, new), log_q(new, old))
+
+
+def steps(
+    net: nn.Module,
+    images: Float[Tensor, "images *shape"],
+    labels: Int64[Tensor, " images"],
+    *,
+    moves: Sequence[Move],
+    priors: Mapping[str, Prior],
+    temper: float,
+    generator: np.random.Generator,
+    batch_size: int | None = None,
+) -> Iterator[Decision]:
+    """Run the chain on the network in place, without end, and yield every decision.
+
+    ``temper`` is lambda per image: 1 is the posterior, more is colder. ``priors`` are laws of each
+    single weight of the parameters named; the others have a flat one. The network is put in eval mode,
+    and must not be changed from outside while the chain runs.
+
+    With ``batch_size`` the change of the loss is that of a fresh batch for every proposal, times
+    images / batch_size. Such a chain is biased, and hotter than it says, as the noise of log rho lets
+    through what a smaller temper would; the penalty of Ceperley and Dewing (1999) is not applied.
+
+    Raises ``ValueError``, before the first proposal, for a number out of its range, a name that is not
+    there, images that are not finite, labels that are no class, a start without a finite loss or prior
+    density, and a network that gives two losses for the same weights.
+    """
+    weights = {name: weight.detach() for name, weight in net.named_parameters()}
+    check_law(weights, [move.selection for move in moves], priors, temper)
+    check_data(net.eval(), images, labels, batch_size)
+    forward = CachedForward(net, images[:batch_size], labels[:batch_size])
+    check_repeats(forward, {move.selection.layer for move in moves})
+    share = np.array([move.share for move in moves])
+    times = len(labels) / (batch_size or len(labels))
+
+    def walk() -> Iterator[Decision]:
+        while True:
+            move = moves[generator.choice(len(moves), p=share / share.sum())]
+            name, index = move.selection.draw(weights, generator)
+            weight, where = weights[name], torch.from_numpy(index)
+            saved = weight.take(where)
+            old = saved.double().numpy()
+            proposed = torch.from_numpy(move.proposal.draw(old, generator)).to(weight)
+            new = proposed.double().numpy()
+            log_uniform, accepted = math.log(1 - generator.random()), False
+            if batch_size:
+                batch = torch.from_numpy(generator.choice(len(labels), batch_size, replace=False))
+                forward.load(images[batch], labels[batch])
+            try:
+                weight.put_(where, proposed)
+                change = times * (forward.loss_after(name) - forward.loss)
+                ratio = log_ratio(move.proposal, priors.get(name), old, new, change, temper)
+                accepted = log_uniform < ratio.total
+            finally:
+                if not accepted:
+                    weight.put_(where, saved)
+            if accepted:
+                forward.commit()
+            yield Decision(name, index, old, new, ratio, log_uniform, accepted)
+
+    return walk()
