@@ -97,7 +97,8 @@ def install(folder: str) -> Path:
         if done.returncode:
             words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
             errors = [line for line in words if line.startswith("ERROR")] or words or ["no reason given"]
-            sys.exit(f"larq: Larq's environment, {' '.join(PACKAGES)}, cannot be made: {errors[-1]}")
+            print(f"larq: Larq's environment, {' '.join(PACKAGES)}, cannot be made: {errors[-1]}")
+            sys.exit()
     return python
 
 

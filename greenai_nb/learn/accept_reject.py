@@ -36,10 +36,10 @@ def fit_accept_reject(
     """Train a copy of a network by accept-reject, without any gradient.
 
     The chain of ``steps`` makes ``proposals`` proposals from the network as given, and leaves its last
-    state. The trace has a row for each of ``looks`` looks, with the ``acceptance`` over all proposals
-    and for each parameter (NaN before its first one). An interrupt ends the training early, with a
-    warning, and ``law["interrupted"]`` says so. Raises ``ValueError`` as ``steps``, and for more looks
-    than proposals.
+    state. The trace has a row for each of ``looks`` looks, with the ``acceptance`` of the proposals
+    since the look before, over all and for each parameter and kind of proposal (NaN where there was
+    none). An interrupt ends the training early, with a warning, and ``law["interrupted"]`` says so.
+    Raises ``ValueError`` as ``steps``, and for more looks than proposals.
     """
     positive(looks=looks)
     if proposals < looks:
@@ -54,7 +54,7 @@ def fit_accept_reject(
 
     def look() -> None:
         loss = summed_loss(net, images, labels) / len(labels)
-        row = {"step": counts.tried.total(), "loss": loss, "accuracy": accuracy(net, data.validation)}
+        row = {"step": counts.decided, "loss": loss, "accuracy": accuracy(net, data.validation)}
         rows.append(row | counts.row() | {"seconds": time.thread_time() - start})
 
     look_at = {round(proposals * number / looks) for number in range(1, looks + 1)}
@@ -62,10 +62,10 @@ def fit_accept_reject(
     try:
         for decision in itertools.islice(chain, proposals):
             counts.add(decision)
-            if counts.tried.total() in look_at:
+            if counts.decided in look_at:
                 look()
     except KeyboardInterrupt:
-        interrupted, done = True, counts.tried.total()
+        interrupted, done = True, counts.decided
         warnings.warn(f"interrupted after {done} of {proposals} proposals", stacklevel=2)
         if not rows or rows[-1]["step"] < done:
             look()
@@ -74,34 +74,46 @@ def fit_accept_reject(
     return Fit(net, pd.DataFrame(rows), law | {"interrupted": interrupted})
 
 
+def _label(move: Move) -> str:
+    return f"{move.selection.layer} by {type(move.proposal).__name__}"
+
+
 class _Counts:
-    """What the decisions so far add up to, for each parameter that moves."""
+    """What the decisions add up to: in all, and by layer and move since the last look."""
 
     def __init__(
         self, net: nn.Module, images: Tensor, moves: Sequence[Move], batch_size: int | None
     ) -> None:
-        self.tried, self.accepted, self.operations = Counter[str](), Counter[str](), 0
+        self.decided = self.operations = 0
+        self.labels = list(dict.fromkeys(map(_label, moves)))
         names = [move.selection.layer for move in moves]
         self.visited = {name: np.zeros(net.get_parameter(name).numel(), bool) for name in names}
         before = multiply_accumulates(net, images[:1]) if batch_size else 0
         after = multiply_accumulates_after(net, images[:1])
         self.costs = {name: (batch_size or len(images)) * (before + after[name]) for name in names}
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self.tried, self.accepted = Counter[str](), Counter[str]()
 
     def add(self, decision: Decision) -> None:
-        self.tried[decision.name] += 1
-        self.accepted[decision.name] += decision.accepted
+        self.decided += 1
+        self.tried[_label(decision.move)] += 1
+        self.accepted[_label(decision.move)] += decision.accepted
         self.visited[decision.name][decision.index] = True
         self.operations += self.costs[decision.name]
 
     def row(self) -> dict[str, float]:
         share = {
-            f"acceptance {name}": self.accepted[name] / tried
-            if (tried := self.tried[name])
+            f"acceptance {label}": self.accepted[label] / self.tried[label]
+            if self.tried[label]
             else math.nan
-            for name in self.visited
+            for label in self.labels
         }
+        accepted = self.accepted.total() / max(self.tried.total(), 1)
+        self._start_anew()
         return {
-            "acceptance": self.accepted.total() / max(self.tried.total(), 1),
+            "acceptance": accepted,
             **share,
             "visited": float(np.concatenate([*self.visited.values()]).mean()),
             "operations": self.operations,

@@ -19,7 +19,7 @@ from greenai_nb.learn.softmax_updates import LEAST_MASS
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.nets.scaling import MeanScale
 
-IMAGES_AT_ONCE = 4096
+IMAGES_AT_ONCE = 1024
 BIAS_SHARE = 0.01
 
 Filters = nn.Linear | nn.Conv2d
@@ -96,7 +96,8 @@ def chain_at(
     hidden_bias = torch.zeros(len(weight)) if first.bias is None else first.bias.detach()
     outgoing = [output.weight.detach().T] + ([] if output.bias is None else [output.bias.detach()[None]])
     places = _places(first, images)
-    spread = images.flatten(1).float().std(0).double().numpy()[places[:-1]].mean(1)
+    spread = np.array([of_pixel.std() for of_pixel in images.flatten(1).T.numpy()])
+    spread = spread[places[:-1]].mean(1)
     bias_share = 0.0 if first.bias is None else BIAS_SHARE
     law = np.append((1 - bias_share) * spread / spread.sum(), bias_share).cumsum()
     law[law.argmax() :] = 1.0

@@ -82,6 +82,7 @@ class Decision:
     ``index`` are places in the flattened parameter ``name``, ``old`` and ``new`` the values there.
     """
 
+    move: Move
     name: str
     index: Int64[Array, " selected"]
     old: Float64[Array, " selected"]
@@ -167,6 +168,6 @@ def steps(
                     weight.put_(where, saved)
             if accepted:
                 forward.commit()
-            yield Decision(name, index, old, new, ratio, log_uniform, accepted)
+            yield Decision(move, name, index, old, new, ratio, log_uniform, accepted)
 
     return walk()

@@ -2,7 +2,6 @@
 
 import torch
 from jaxtyping import Float
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -46,6 +45,8 @@ def start_from_patches(
     centres at the size 1 / sqrt(fan-in), which keeps the norm. Biases and output weights are zero.
     Source: Coates and Ng, *Learning feature representations with k-means* (2012).
     """
+    from sklearn.cluster import KMeans
+
     convolution, output = layers(net)
     if not isinstance(convolution, nn.Conv2d):
         raise TypeError(f"patches need a convolution first, got {type(convolution).__name__}")

@@ -478,8 +478,9 @@ def test_the_trace_and_the_law_have_what_they_promise(tiny_data):
     fit = fitted(tiny_data)
     assert fit.trace.step.tolist() == [100, 200, 300, 400]
     assert set(fit.trace) == {
-        "step", "loss", "accuracy", "acceptance", "acceptance 1.weight", "acceptance 3.weight",
-        "visited", "operations", "seconds",
+        "step", "loss", "accuracy", "acceptance", "acceptance 1.weight by ScaleMixture",
+        "acceptance 1.weight by Gaussian", "acceptance 3.weight by ScaleMixture", "visited",
+        "operations", "seconds",
     }  # fmt: skip
     generator = np.random.default_rng(1)
     chain = steps(
@@ -488,16 +489,18 @@ def test_the_trace_and_the_law_have_what_they_promise(tiny_data):
     )  # fmt: skip
     decisions = list(itertools.islice(chain, 400))
     hidden = [decision for decision in decisions if decision.name == "1.weight"]
-    last = fit.trace.iloc[-1]
-    assert last.acceptance == np.mean([decision.accepted for decision in decisions])
-    assert last["acceptance 1.weight"] == np.mean([decision.accepted for decision in hidden])
+    last, late = fit.trace.iloc[-1], decisions[300:]
+    assert last.acceptance == np.mean([decision.accepted for decision in late])
+    for move in MOVES:
+        label = f"acceptance {move.selection.layer} by {type(move.proposal).__name__}"
+        assert last[label] == np.mean([made.accepted for made in late if made.move is move])
     seen = {(decision.name, place) for decision in decisions for place in decision.index}
     assert last.visited == len(seen) / (16 * 6 + 6 * 3)
     assert last.operations == 60 * (len(hidden) * (16 * 6 + 6 * 3) + (400 - len(hidden)) * 6 * 3)
     assert fit.law["trainer"] == "accept-reject" and fit.law["interrupted"] is False
     assert math.isnan(
         fitted(tiny_data, moves=[MOVES[0], Move(Weights("3.weight"), SignFlip(), 1e-9)])
-        .trace["acceptance 3.weight"].iloc[-1]
+        .trace["acceptance 3.weight by SignFlip"].iloc[-1]
     )  # fmt: skip
 
 
@@ -537,7 +540,7 @@ def test_an_interrupt_keeps_the_network_and_the_trace_so_far(tiny_data, monkeypa
     assert fit.trace.step.tolist() == [100, 200, 250] and fit.law["interrupted"] is True
     for ours, theirs in zip(fit.net.parameters(), known.net.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    columns = ["loss", "accuracy", "acceptance", "visited", "operations"]
+    columns = ["loss", "accuracy", "visited", "operations"]
     assert fit.trace[columns].iloc[-1].tolist() == known.trace[columns].iloc[-1].tolist()
 
 

@@ -26,9 +26,9 @@ def test_the_sparse_start_feeds_each_unit_to_one_class():
 
 
 def test_filters_are_centred_normed_and_look_like_patches():
-    net = start_from_patches(shallow_cnn(12), digits())
+    net = start_from_patches(shallow_cnn(11), digits())
     filters = net[0].weight.detach().flatten(1)
-    assert torch.allclose(filters.norm(dim=1), torch.ones(12))
+    assert torch.allclose(filters.norm(dim=1), torch.ones(11))
     assert filters.mean(1).abs().max() < 0.05
     patches = functional.unfold(digits(50), 8, stride=4).transpose(1, 2).flatten(0, 1)
     patches = patches[patches.std(1) > 0.15]
