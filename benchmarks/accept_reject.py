@@ -145,13 +145,13 @@ def all_chains():
 def peak_memory_mb():
     """Largest resident memory of a process that trains 128 units on 10,000 images."""
     code = (
-        "import resource, torch; torch.set_num_threads(1)\n"
+        "import re, torch; torch.set_num_threads(1)\n"
         "from greenai_nb.data.datasets import load\n"
         "from greenai_nb.learn.filter_chain import fit_filter_chain\n"
         "from greenai_nb.learn.starts import start_sparse\n"
         "from greenai_nb.nets.architectures import mlp\n"
         "fit_filter_chain(start_sparse(mlp(784, 128)), load(), proposals=100_000)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return int(found.stdout) / 1024

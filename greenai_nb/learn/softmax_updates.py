@@ -29,7 +29,7 @@ from numba import njit
 
 LARGEST_STEP = 10.0
 LEAST_MASS = np.float32(1e-30)
-TILE = 1024
+TILE = 2048
 ONE, ZERO = np.float32(1), np.float32(0)
 LOG2, INVERSE_LOG2 = np.float32(0.69314718), np.float32(1.44269504)
 ROOT_HALF_BITS, MANTISSA, EXPONENT_BIAS = 0x3F3504F3, 23, 127
