@@ -10,12 +10,14 @@ every image's loss in the output of each unit is made once; then a move is rejec
 pixels, or goes on to the exact change. A weight out of a unit moves the logits of one class.
 """
 
+import inspect
 import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
+from greenai_nb.learn import softmax_updates
 from greenai_nb.learn.softmax_updates import (
     LARGEST_STEP,
     TILE,
@@ -27,6 +29,7 @@ from greenai_nb.learn.softmax_updates import (
     tile_change,
     total,
 )
+from greenai_nb.theory import prior
 from greenai_nb.theory.prior import EXPONENT, TAIL
 
 HIDDEN, OUTPUT = 0, 1
@@ -47,7 +50,7 @@ MOVE = np.dtype(
 )
 
 
-@njit(cache=True)
+@njit
 def _propose(weight: float, scale: float, step: float, redraw_share: float, generator: Any) -> Any:
     """A change of a weight, and the log of the prior's ratio times the proposal's.
 
@@ -65,7 +68,7 @@ def _propose(weight: float, scale: float, step: float, redraw_share: float, gene
     return change, EXPONENT * (math.log1p(before) - math.log1p(after))
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def _bound(activation: Any, slope: Any, pixel: Any, change: Any) -> Any:
     """The linear part of the loss change when a unit's activation moves; the change is never less."""
     found = ZERO
@@ -76,7 +79,7 @@ def _bound(activation: Any, slope: Any, pixel: Any, change: Any) -> Any:
     return found
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def _move_logits(activation: Any, pixel: Any, change: Any, outgoing: Any, used: Any, first: bool, shift: Any, powers: Any, start: int) -> None:  # noqa: E501  # fmt: skip
     """Put what one unit moves the logits by into a tile of ``powers``; further units add to it."""
     units, shown = activation[start : start + TILE], pixel[start : start + TILE]
@@ -94,7 +97,7 @@ def _move_logits(activation: Any, pixel: Any, change: Any, outgoing: Any, used: 
                 logit[image] += along * shift[image]
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def _dot(x: Any, y: Any, z: Any) -> Any:
     found = ZERO
     for image in range(len(x)):
@@ -102,7 +105,7 @@ def _dot(x: Any, y: Any, z: Any) -> Any:
     return found
 
 
-@njit(cache=True)
+@njit
 def _filter_block(number: int, weights: Any, scales: Any, binary: bool, outgoing: Any, pixels: Any, places: Any, law: Any, ends: Any, activations: Any, mass: Any, inverse: Any, temper: float, step: float, redraw_share: float, generator: Any, slope: Any, space: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
     """Moves of the weights of one filter, whose units stand at several positions of the image."""
     shift, growth, powers = space[0, :TILE], space[1], space[2:]
@@ -150,7 +153,7 @@ def _filter_block(number: int, weights: Any, scales: Any, binary: bool, outgoing
             slopes(mass, inverse, ends, outgoing[q], slope[q])
 
 
-@njit(cache=True)
+@njit
 def _output_block(unit: int, weights: Any, scale: float, ends: Any, activation: Any, mass: Any, inverse: Any, temper: float, step: float, redraw_share: float, generator: Any, space: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
     """Moves of the weights out of one unit, each of which moves the logits of one class."""
     output, growth, powers = space[0], space[1], space[2:]
@@ -187,26 +190,38 @@ def _output_block(unit: int, weights: Any, scale: float, ends: Any, activation: 
         fresh[:] = False
 
 
-@njit(cache=True, nogil=True)
-def sweep(filters: Any, scales: Any, binary: bool, outgoing: Any, scales_out: Any, pixels: Any, places: Any, law: Any, ends: Any, activations: Any, mass: Any, inverse: Any, temper: float, step_hidden: float, step_output: float, output_share: float, redraw_share: float, block: int, generator: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
-    """Fill ``moves``, block by block, each for one filter or for one unit."""
-    positions = places.shape[1]
-    slope = np.empty((positions, len(inverse)), np.float32)
-    space = np.empty((2 + len(mass), len(inverse)), np.float32)
-    for start in range(0, len(moves), block):
-        some = moves[start : start + block]
-        normalize(mass, inverse)
-        if generator.random() < output_share:
-            unit = generator.integers(0, len(outgoing))
-            _output_block(
-                unit, outgoing[unit], scales_out[unit], ends, activations[unit], mass, inverse, temper,
-                step_output, redraw_share, generator, space, some,
-            )  # fmt: skip
-        else:
-            number = generator.integers(0, len(filters))
-            units = slice(number * positions, (number + 1) * positions)
-            _filter_block(
-                number, filters[number], scales, binary, outgoing[units], pixels, places, law, ends,
-                activations[units], mass, inverse, temper, step_hidden, redraw_share, generator, slope,
-                space, some,
-            )  # fmt: skip
+def _cached_sweep(sources: str) -> Any:
+    """The compiled sweep, kept on disk for the sources that it is compiled from.
+
+    numba itself looks at this file alone, and would go on with old code of the files it imports.
+    """
+
+    @njit(cache=True, nogil=True)
+    def sweep(filters: Any, scales: Any, binary: bool, outgoing: Any, scales_out: Any, pixels: Any, places: Any, law: Any, ends: Any, activations: Any, mass: Any, inverse: Any, temper: float, step_hidden: float, step_output: float, output_share: float, redraw_share: float, block: int, generator: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
+        """Fill ``moves``, block by block, each for one filter or for one unit."""
+        assert len(sources) > 0
+        positions = places.shape[1]
+        slope = np.empty((positions, len(inverse)), np.float32)
+        space = np.empty((2 + len(mass), len(inverse)), np.float32)
+        for start in range(0, len(moves), block):
+            some = moves[start : start + block]
+            normalize(mass, inverse)
+            if generator.random() < output_share:
+                unit = generator.integers(0, len(outgoing))
+                _output_block(
+                    unit, outgoing[unit], scales_out[unit], ends, activations[unit], mass, inverse,
+                    temper, step_output, redraw_share, generator, space, some,
+                )  # fmt: skip
+            else:
+                number = generator.integers(0, len(filters))
+                units = slice(number * positions, (number + 1) * positions)
+                _filter_block(
+                    number, filters[number], scales, binary, outgoing[units], pixels, places, law,
+                    ends, activations[units], mass, inverse, temper, step_hidden, redraw_share,
+                    generator, slope, space, some,
+                )  # fmt: skip
+
+    return sweep
+
+
+sweep = _cached_sweep(inspect.getsource(softmax_updates) + inspect.getsource(prior))

@@ -35,7 +35,7 @@ LOG2, INVERSE_LOG2 = np.float32(0.69314718), np.float32(1.44269504)
 ROOT_HALF_BITS, MANTISSA, EXPONENT_BIAS = 0x3F3504F3, 23, 127
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def fast_exp(x: Any) -> Any:
     """exp(x) to 4e-7 of its value, for |x| < 80: a power of two times a polynomial."""
     power = np.floor(x * INVERSE_LOG2 + np.float32(0.5))
@@ -52,7 +52,7 @@ def fast_exp(x: Any) -> Any:
     )
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def fast_log(x: Any) -> Any:
     """log(x) to 2e-7, for positive x: the exponent's part and a series in (m - 1) / (m + 1)."""
     bits = np.float32(x).view(np.int32)
@@ -65,7 +65,7 @@ def fast_log(x: Any) -> Any:
     return np.float32(power) * LOG2 + np.float32(2) * ratio * series
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def normalize(mass: Any, inverse: Any) -> None:
     """Set the inverse of each image's sum of masses."""
     inverse[:] = ZERO
@@ -77,7 +77,7 @@ def normalize(mass: Any, inverse: Any) -> None:
         inverse[image] = ONE / inverse[image]
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def slopes(mass: Any, inverse: Any, ends: Any, direction: Any, out: Any) -> None:
     """g = sum_c p_c v_c - v_y of each image."""
     for start in range(0, len(out), TILE):
@@ -98,7 +98,7 @@ def slopes(mass: Any, inverse: Any, ends: Any, direction: Any, out: Any) -> None
             slope[image] -= along
 
 
-@njit(cache=True, fastmath=True)
+@njit(fastmath=True)
 def total(numbers: Any) -> Any:
     """Their sum."""
     found = ZERO
@@ -107,7 +107,7 @@ def total(numbers: Any) -> Any:
     return found
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def tile_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, growth: Any, start: int) -> Any:  # noqa: E501  # fmt: skip
     """The part of ``loss_change`` that the images of one tile have in it."""
     stop, found = min(start + TILE, len(inverse)), ZERO
@@ -129,7 +129,7 @@ def tile_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, grow
     return found
 
 
-@njit(cache=True)
+@njit
 def loss_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, growth: Any) -> float:
     """Change of the summed loss when the logits of the classes ``used`` move by ``powers``.
 
@@ -141,7 +141,7 @@ def loss_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, grow
     return found
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def commit(mass: Any, inverse: Any, used: Any, powers: Any, growth: Any) -> None:
     """Write the move that ``loss_change`` looked at into the probabilities."""
     for image in range(len(inverse)):

@@ -1,6 +1,7 @@
 """The fast chain: its arithmetic, its decisions, its law, and its bookkeeping."""
 
 import copy
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,13 +14,14 @@ from scipy.special import logsumexp
 from torch import nn
 from torch.nn import functional
 
-from greenai_nb.learn import filter_chain, softmax_updates
+from greenai_nb.learn import filter_chain, filter_moves, softmax_updates
 from greenai_nb.learn.filter_chain import Settings, fit_filter_chain
 from greenai_nb.learn.filter_moves import HIDDEN, OUTPUT
 from greenai_nb.learn.filter_state import chain_at, layers, refresh, write
 from greenai_nb.learn.starts import start_sparse
 from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
+from greenai_nb.theory import prior
 from greenai_nb.theory.prior import HeavyTail
 
 CLASSES = 5
@@ -182,6 +184,31 @@ def test_every_recorded_decision_is_that_of_a_full_pass_in_double_precision(make
     write(chain, found)
     for ours, known in zip(found.parameters(), exact.net.parameters(), strict=True):
         assert torch.allclose(ours.double(), known, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", NETS.values(), ids=NETS)
+def test_more_images_than_a_tile_holds_change_nothing(make):
+    net, images, labels = small(make, images=2 * softmax_updates.TILE + 500)
+    chain, exact = chain_at(net, images, labels), Exact(net, images, labels)
+    law = Settings(temper=0.05, scale=0.5, scale_output=0.5, step_hidden=0.3, output_share=0.3)
+    moves = filter_chain.sweep(chain, 8, law, np.random.default_rng(1))
+    before = exact.loss()
+    for move in moves[np.isfinite(moves["loss_change"])]:
+        weight = exact.weight(move)
+        old = weight.item()
+        weight += float(move["change"])
+        change = exact.loss() - before
+        assert move["loss_change"] == pytest.approx(change, abs=5e-3, rel=1e-4)
+        before += change if move["accepted"] else 0
+        weight.fill_(old if not move["accepted"] else weight.item())
+    assert moves["accepted"].sum() > 20 and refresh(chain) == pytest.approx(before, rel=1e-4)
+
+
+def test_the_compiled_sweep_is_kept_for_the_sources_it_is_made_of():
+    """Code on disk that knew its own file alone would outlive a change of the files it imports."""
+    (kept_for,) = [cell.cell_contents for cell in filter_moves.sweep.py_func.__closure__]
+    for module in (softmax_updates, prior):
+        assert inspect.getsource(module) in kept_for
 
 
 def test_the_prior_ratio_is_that_of_the_prior():
