@@ -65,14 +65,14 @@ class Settings:
 def sweep(chain: Chain, blocks: int, settings: Settings, generator: np.random.Generator) -> Array:
     """Move the chain by blocks of proposals; gives a ``MOVE`` record of each proposal."""
     moves = np.zeros(blocks * settings.block, MOVE)
-    scales = np.full(chain.filters.shape[1], settings.scale)
-    scales_out = np.full(len(chain.outgoing), settings.scale_output)
+    scales = np.full(chain.filters.shape[1], float(settings.scale))
+    scales_out = np.full(len(chain.outgoing), float(settings.scale_output))
     scales[-1], scales_out[chain.hidden_units :] = BIAS_SCALE, BIAS_SCALE
     filter_moves.sweep(
         chain.filters, scales, chain.binary, chain.outgoing, scales_out, chain.pixels, chain.places,
-        chain.weight_law, chain.ends, chain.activations, chain.mass, chain.inverse, settings.temper,
-        settings.step_hidden, settings.step_output, settings.output_share, settings.redraw_share,
-        settings.block, generator, moves,
+        chain.weight_law, chain.ends, chain.activations, chain.mass, chain.inverse,
+        float(settings.temper), float(settings.step_hidden), float(settings.step_output),
+        float(settings.output_share), float(settings.redraw_share), settings.block, generator, moves,
     )  # fmt: skip
     return moves
 

@@ -204,6 +204,13 @@ def test_more_images_than_a_tile_holds_change_nothing(make):
     assert moves["accepted"].sum() > 20 and refresh(chain) == pytest.approx(before, rel=1e-4)
 
 
+def test_whole_numbers_in_the_settings_compile_nothing_anew():
+    net, images, labels = small()
+    law = Settings(temper=1, scale=1, scale_output=1, step_hidden=1, step_output=1, output_share=0)
+    filter_chain.sweep(chain_at(net, images, labels), 1, law, np.random.default_rng(0))
+    assert len(filter_moves.sweep.signatures) == 1
+
+
 def test_the_compiled_sweep_is_kept_for_the_sources_it_is_made_of():
     """Code on disk that knew its own file alone would outlive a change of the files it imports."""
     (kept_for,) = [cell.cell_contents for cell in filter_moves.sweep.py_func.__closure__]
