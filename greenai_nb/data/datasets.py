@@ -35,7 +35,7 @@ class Split:
 
     def scaled(self) -> Float[Tensor, "count channels height width"]:
         """Pixels as float32 in [0, 1]."""
-        return self.images.to(torch.float32) / 255
+        return self.images.to(torch.float32).div_(255)
 
     def flat(self) -> Float[Tensor, "count pixels"]:
         """Pixels as float32 in [0, 1], one row an image."""

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.cached_forward import multiply_accumulates_after, summed_loss
 from greenai_nb.learn.fit import Fit, accuracy
-from greenai_nb.learn.gradient import multiply_accumulates
 from greenai_nb.learn.metropolis import Decision, Move, steps
+from greenai_nb.learn.operations import multiply_accumulates
 from greenai_nb.theory.arguments import positive
 from greenai_nb.theory.prior import Prior
 

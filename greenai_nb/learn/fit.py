@@ -35,11 +35,9 @@ def accuracy(net: nn.Module, split: Split) -> float:
     net.eval()
     with torch.inference_mode():
         right = sum(
-            (net(images).argmax(1) == labels).sum().item()
-            for images, labels in zip(
-                split.scaled().split(ACCURACY_BATCH),
-                split.labels.split(ACCURACY_BATCH),
-                strict=True,
+            (net(part.scaled()).argmax(1) == part.labels).sum().item()
+            for part in map(
+                Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH)
             )
         )
     net.train(was_training)

@@ -18,16 +18,17 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR
 
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.fit import Fit, accuracy
+from greenai_nb.learn.operations import multiply_accumulates
 from greenai_nb.nets.binary import clip_latent_weights
 from greenai_nb.nets.kinds import binary_layers, real_matrices
 from greenai_nb.theory.arguments import finite, not_negative, positive
 
 BACKWARD_COST = 2
+
+Step = Callable[[float], None]
 
 
 def fit_sgd(
@@ -59,7 +60,7 @@ def fit_sgd(
     return _fit(
         net,
         data,
-        torch.optim.SGD,
+        _descent,
         "SGD with L1" if l1 else "SGD",
         epochs=epochs,
         learning_rate=learning_rate,
@@ -94,7 +95,7 @@ def fit_adam(
     return _fit(
         net,
         data,
-        torch.optim.Adam,
+        _adam,
         "Adam",
         epochs=epochs,
         learning_rate=learning_rate,
@@ -108,7 +109,7 @@ def fit_adam(
 def _fit(
     net: nn.Module,
     data: Dataset,
-    method: Callable[..., Optimizer],
+    method: Callable[[Sequence[nn.Parameter]], Step],
     trainer: str,
     *,
     epochs: int,
@@ -125,8 +126,7 @@ def _fit(
     generator = torch.Generator().manual_seed(seed)
     images, labels = data.train.scaled(), data.train.labels
     batches = -(-len(labels) // batch_size)
-    optimizer = method(net.parameters(), lr=learning_rate)
-    schedule = LinearLR(optimizer, 1.0, 0.0, epochs * batches)
+    step, steps = method(list(net.parameters())), epochs * batches
     per_image = multiply_accumulates(net, images[:1])
     rows: list[dict[str, float]] = []
     kept, kept_epoch, best, interrupted = copy.deepcopy(net.state_dict()), 0, -1.0, False
@@ -135,9 +135,11 @@ def _fit(
     try:
         for epoch in range(1, epochs + 1):
             order = torch.randperm(len(labels), generator=generator).split(batch_size)
+            done = (epoch - 1) * batches
+            rates = [learning_rate * (1 - at / steps) for at in range(done, done + batches)]
             row = {
                 "step": epoch * batches,
-                "loss": _pass(net, images, labels, order, optimizer, schedule, l1),
+                "loss": _pass(net, images, labels, order, step, rates, l1),
                 "accuracy": accuracy(net, data.validation),
                 "seconds": time.process_time() - start,
                 "operations": epoch * len(labels) * per_image * (1 + BACKWARD_COST),
@@ -179,19 +181,17 @@ def _pass(
     images: Tensor,
     labels: Tensor,
     order: Sequence[Tensor],
-    optimizer: Optimizer,
-    schedule: LinearLR,
+    step: Step,
+    rates: Sequence[float],
     l1: float,
 ) -> float:
     """One step for each batch, in order; the mean loss on the way."""
     total = 0.0
-    for chosen in order:
-        optimizer.zero_grad()
+    for chosen, rate in zip(order, rates, strict=True):
+        net.zero_grad()
         loss = functional.cross_entropy(net(images[chosen]), labels[chosen])
         loss.backward()
-        rate = optimizer.param_groups[0]["lr"]
-        optimizer.step()
-        schedule.step()
+        step(rate)
         if l1:
             _shrink(net, rate * l1)
         clip_latent_weights(net)
@@ -199,16 +199,26 @@ def _pass(
     return total / len(labels)
 
 
-def multiply_accumulates(net: nn.Module, images: torch.Tensor) -> int:
-    """Multiply-accumulates of one forward pass over some images, as torch counts them."""
-    from torch.utils.flop_counter import FlopCounterMode
+def _descent(weights: Sequence[nn.Parameter]) -> Step:
+    """w <- w - eta g: torch's own SGD does the same, and loads a compiler of 70 MB first."""
 
-    was_training = net.training
-    net.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(images)
-    net.train(was_training)
-    return counter.get_total_flops() // 2
+    @torch.no_grad()
+    def step(rate: float) -> None:
+        for weight in weights:
+            if weight.grad is not None:
+                weight.sub_(weight.grad, alpha=rate)
+
+    return step
+
+
+def _adam(weights: Sequence[nn.Parameter]) -> Step:
+    optimizer = torch.optim.Adam(weights)
+
+    def step(rate: float) -> None:
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+
+    return step
 
 
 def _shrink(net: nn.Module, amount: float) -> None:

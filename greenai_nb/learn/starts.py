@@ -50,10 +50,13 @@ def start_from_patches(
     convolution, output = layers(net)
     if not isinstance(convolution, nn.Conv2d):
         raise TypeError(f"patches need a convolution first, got {type(convolution).__name__}")
-    patches = functional.unfold(images[:PATCHES], convolution.kernel_size, stride=convolution.stride)
+    patches = images[:PATCHES]
+    for side, size, step in zip((2, 3), convolution.kernel_size, convolution.stride, strict=True):
+        patches = patches.unfold(side, size, step)
+    rows, columns = patches.shape[2:4]
     generator = torch.Generator().manual_seed(seed)
-    place = torch.randint(patches.shape[2], (len(patches),), generator=generator)
-    drawn = patches[torch.arange(len(patches)), :, place]
+    place = torch.randint(rows * columns, (len(patches),), generator=generator)
+    drawn = patches[torch.arange(len(patches)), :, place // columns, place % columns].flatten(1)
     drawn = drawn[drawn.std(1) > LEAST_CONTRAST]
     drawn = functional.normalize(drawn - drawn.mean(1, keepdim=True))
     centres = KMeans(convolution.out_channels, n_init=1, random_state=seed).fit(drawn.numpy())

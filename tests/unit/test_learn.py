@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from greenai_nb.learn.fit import accuracy
-from greenai_nb.learn.gradient import fit_sgd, multiply_accumulates
-from greenai_nb.nets.architectures import mlp
+from greenai_nb.learn.gradient import fit_sgd
+from greenai_nb.learn.operations import multiply_accumulates
+from greenai_nb.nets.architectures import mlp, vgg_small, xnor_cnn
 
 
 def test_accuracy_counts_right_answers(tiny_data):
@@ -42,5 +44,13 @@ def test_sgd_takes_the_steps_of_a_plain_loop(tiny_data):
         assert torch.allclose(ours, known, atol=1e-6)
 
 
-def test_operations_of_a_forward_pass_are_counted():
-    assert multiply_accumulates(mlp(16, 5, 3), torch.zeros(7, 1, 4, 4)) == 7 * (16 * 5 + 5 * 3)
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [(mlp(16, 5, 3), (7, 1, 4, 4)), (xnor_cnn(4), (3, 1, 28, 28)), (vgg_small(), (1, 3, 32, 32))],
+    ids=["mlp", "xnor_cnn", "vgg_small"],
+)
+def test_operations_of_a_forward_pass_are_those_that_torch_counts(net, shape):
+    images = torch.zeros(shape)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.eval()(images)
+    assert multiply_accumulates(net, images) == counter.get_total_flops() // 2
