@@ -1,81 +1,131 @@
-"""A meter for one process: measured where a counter can be read, estimated where none can.
+"""A meter: joules between two moments by the best back end there is, or by the one that is asked for.
 
-Measured: the package counters of RAPL through powercap (Linux, Intel and AMD, when readable). They
-count the whole processor, neighbours included. Estimated: CPU seconds of this process times the
-power that cloud providers' busy virtual processors are taken to draw, as an interval; it is a
-stopwatch with a constant, and knows nothing of memory, cooling or idle power.
-
-Source: Cloud Carbon Footprint, *Methodology*: 3.5 W (AWS), 3.76 W (Azure), 4.26 W (GCP) at full load.
+Counters hold whole devices: compare with an idle interval, and look at a reading's ``contaminated``.
 """
 
-import time
-from dataclasses import dataclass
-from pathlib import Path
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
 
-BUSY_VCPU_W = (3.5, 4.26)
-POWERCAP = Path("/sys/class/powercap")
+from greenai_nb.energy import machine_share
+from greenai_nb.energy.back_ends import maker
+from greenai_nb.energy.powercap import packages
+from greenai_nb.energy.reading import Reading
 
-
-@dataclass(frozen=True)
-class Reading:
-    """Joules between two moments, with the way they were obtained."""
-
-    energy_j: float
-    low_j: float
-    high_j: float
-    provenance: str
-    method: str
-    time_s: float
-    cpu_s: float
+__all__ = ["Meter", "meter", "packages"]
 
 
 class Meter:
-    """Starts when it is made; ``read`` gives what was used since."""
+    """Starts when it is made; ``read`` gives what was used since, ``stop`` does so for the last time.
 
-    def __init__(self, powercap: Path = POWERCAP) -> None:
-        self._zones = [zone for zone in packages(powercap) if _counter(zone) is not None]
-        self._counters = [_counter(zone) for zone in self._zones]
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
+    As a context manager it stops at the end of the block, whatever ends it. ``backend`` and its options
+    are those of ``back_ends``; ``meter.backend`` says what was taken. Raises ``ValueError`` for an
+    unknown back end, ``TypeError`` for an option that it does not have, and what the back end raises.
+    """
+
+    def __init__(self, backend: str = "auto", **options: Any) -> None:
+        self._source = maker(backend, options)(**options)
+        self.backend = self._source.name
+        self._last: Reading | OSError | ValueError | None = None
+        self._start = machine_share.now()
 
     def read(self) -> Reading:
-        """Energy, wall and CPU seconds since the meter was made."""
-        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        if self._zones:
-            joules = sum(
-                _difference(zone, before)
-                for zone, before in zip(self._zones, self._counters, strict=True)
+        """Joules, wall and CPU seconds since the meter was made, and after ``stop`` until then.
+
+        Raises what its back end raises.
+        """
+        if self._last is not None:
+            return self.reading
+        now = machine_share.now()
+        got = self._source.read(now.wall_s - self._start.wall_s, now.cpu_s - self._start.cpu_s)
+        if got.provenance == "replayed":
+            return got
+        idle, neighbours = machine_share.shares(self._start, now)
+        processors, memory_mb = machine_share.limits()
+        return replace(
+            got,
+            idle_share=idle,
+            contaminated=None if neighbours is None else neighbours > machine_share.CONTAMINATED,
+            cpu_limit=processors,
+            memory_limit_mb=memory_mb,
+        )
+
+    def stop(self) -> None:
+        """Take the last reading, once, and close the back end; an error waits in ``reading``."""
+        if self._last is not None:
+            return
+        try:
+            self._last = self.read()
+        except (OSError, ValueError) as problem:
+            self._last = problem
+        finally:
+            self._source.close()
+
+    @property
+    def reading(self) -> Reading:
+        """The last reading. Raises ``RuntimeError`` before ``stop``, and what the back end raised."""
+        if self._last is None:
+            raise RuntimeError("the meter still runs: call stop(), end its block, or read() what it has")
+        if isinstance(self._last, Reading):
+            return self._last
+        raise self._last
+
+    def __enter__(self) -> "Meter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def meter(backend: str = "auto", **options: Any) -> "Metering":
+    """A meter that starts with a block, or with every call of a function.
+
+    After ``with meter() as m: ...`` the reading is ``m.reading``. Under ``@meter()`` a function's
+    ``f.meter`` is the meter of its last call, also of one that failed, and None before the first. The
+    arguments are those of ``Meter``; an unknown back end and an unknown option raise at once.
+    """
+    maker(backend, options)
+    return Metering(functools.partial(Meter, backend, **options))
+
+
+class Metering:
+    """Starts a meter for each block that it opens and for each call of a function that it decorates."""
+
+    def __init__(self, start: Callable[[], Meter]) -> None:
+        self._start = start
+        self._running: list[Meter] = []
+
+    def __enter__(self) -> Meter:
+        self._running.append(self._start())
+        return self._running[-1]
+
+    def __exit__(self, *error: object) -> None:
+        self._running.pop().stop()
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        """The function, metered. Raises ``TypeError`` for one whose call ends before its work."""
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(
+                f"a call of {function.__name__} ends before its work does: open a block in it, "
+                "with meter() as m"
             )
-            method = f"RAPL, {len(self._zones)} package counter(s), whole processor"
-            return Reading(joules, joules, joules, "measured", method, wall, cpu)
-        low, high = (watt * cpu for watt in BUSY_VCPU_W)
-        method = f"{cpu:.1f} CPU s x {BUSY_VCPU_W[0]} to {BUSY_VCPU_W[1]} W a busy vCPU"
-        return Reading((low + high) / 2, low, high, "estimated", method, wall, cpu)
 
+        @functools.wraps(function)
+        def metered(*arguments: Any, **named: Any) -> Any:
+            with self._start() as running:
+                try:
+                    return function(*arguments, **named)
+                finally:
+                    shown.meter = running
 
-def packages(powercap: Path = POWERCAP) -> list[Path]:
-    """RAPL package zones of this machine, readable or not."""
-    zones = sorted(powercap.glob("*-rapl:*")) if powercap.is_dir() else []
-    return [zone for zone in zones if _text(zone / "name").startswith("package")]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
-
-
-def _counter(zone: Path) -> int | None:
-    text = _text(zone / "energy_uj")
-    return int(text) if text else None
-
-
-def _difference(zone: Path, before: int | None) -> float:
-    """Joules since ``before``; the counter starts again at its range."""
-    now = _counter(zone)
-    if before is None or now is None:
-        raise OSError(f"the energy counter of {zone} could be read at the start and now cannot")
-    micro = now - before
-    if micro < 0:
-        micro += int(_text(zone / "max_energy_range_uj"))
-    return micro / 1e6
+        shown: Any = metered
+        shown.meter = None
+        return shown

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIME = "application/vnd.greenai.record+json"
-PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted")
+PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted", "replayed")
 FIELDS = (
     "notebook",
     "name",

@@ -1,0 +1,119 @@
+"""Which of two callables costs less, with the courage to say that one cannot tell.
+
+Both run in each repetition, in an order drawn anew, so that what drifts in the machine meets both. With
+x_i and y_i the costs of a and b in repetition i,
+
+    ratio = median of y_i / x_i ,       interval = the middle 95 % of it over resampled repetitions.
+
+There is no verdict where the interval holds 1. CPU seconds stand neighbours best, joules of a counter
+and wall seconds need a quiet machine.
+
+Source: Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy import ndarray as Array
+
+from greenai_nb.energy.meter import Meter
+from greenai_nb.energy.reading import Reading, same_provenance
+
+QUANTITIES = ("cpu_s", "time_s", "energy_j")
+FEWEST = 6  # of fewer repetitions even a clear order is chance more often than 1 in 20: 2 / 2^n
+RESAMPLES = 4000
+MIDDLE = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Cost of b over that of a, its 95 % interval, and the verdict in words.
+
+    ``contaminated`` counts the readings in which neighbours took over a tenth of the machine.
+    """
+
+    quantity: str
+    provenance: str
+    ratio: float
+    low: float
+    high: float
+    verdict: str
+    repetitions: int
+    contaminated: int
+    readings: tuple[tuple[Reading, Reading], ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.verdict}: {self.quantity} of b is {self.ratio:.3g} times that of a, "
+            f"[{self.low:.3g}, {self.high:.3g}] ({self.provenance}, {self.repetitions} repetitions, "
+            f"{self.contaminated} of {2 * self.repetitions} readings contaminated)"
+        )
+
+
+def compare(
+    a: Callable[[], object],
+    b: Callable[[], object],
+    quantity: str = "cpu_s",
+    repetitions: int = 20,
+    seed: int = 0,
+    backend: str = "auto",
+    **options: Any,
+) -> Comparison:
+    """Cost of b against a in CPU seconds, wall seconds or joules, from interleaved repetitions.
+
+    Each is called once before, unmetered. A call should last 10 ms for seconds, 100 ms for the joules of
+    a counter. ``seed`` draws orders and resamples; ``backend`` and ``options`` are those of ``Meter``.
+
+    Raises ``ValueError`` for an unknown quantity, fewer than six repetitions and a cost of zero,
+    ``ProvenanceError`` where joules were obtained in several ways, and what a, b and the meter raise.
+    """
+    if quantity not in QUANTITIES:
+        raise ValueError(f"quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
+    if not (isinstance(repetitions, Integral) and repetitions >= FEWEST):
+        raise ValueError(f"repetitions must be a whole number from {FEWEST} on, got {repetitions!r}")
+    generator = np.random.default_rng(seed)
+    a(), b()
+    readings = []
+    for _ in range(repetitions):
+        pair: dict[int, Reading] = {}
+        for which in generator.permutation(2).tolist():
+            with Meter(backend, **options) as meter:
+                (a, b)[which]()
+            pair[which] = meter.reading
+        readings.append((pair[0], pair[1]))
+    return judge(readings, quantity, generator)
+
+
+def judge(
+    readings: list[tuple[Reading, Reading]], quantity: str, generator: np.random.Generator
+) -> Comparison:
+    """The comparison of paired readings of a and b; raises as ``compare`` does."""
+    everything = [reading for pair in readings for reading in pair]
+    if quantity == "energy_j":
+        same_provenance("compared", *everything)
+    costs = np.array([[getattr(reading, quantity) for reading in pair] for pair in readings])
+    if not (costs > 0).all():
+        raise ValueError(
+            f"{quantity} of a call is zero: too short to be metered, do the work more often in one call"
+        )
+    ratios: Array = costs[:, 1] / costs[:, 0]
+    resampled = generator.choice(ratios, (RESAMPLES, len(ratios)))
+    low, high = np.quantile(np.median(resampled, axis=1), MIDDLE).tolist()
+    provenance = everything[0].provenance
+    if quantity != "energy_j" and provenance != "replayed":
+        provenance = "measured"
+    verdict = "b costs less" if high < 1 else "b costs more" if low > 1 else "no verdict"
+    return Comparison(
+        quantity,
+        provenance,
+        float(np.median(ratios)),
+        low,
+        high,
+        verdict,
+        len(readings),
+        sum(reading.contaminated is True for reading in everything),
+        tuple(readings),
+    )

@@ -1,0 +1,136 @@
+"""A number of joules that cannot be parted from the way it was obtained.
+
+| provenance | where the number comes from                                    |
+|------------|----------------------------------------------------------------|
+| measured   | an energy counter was read at both ends                        |
+| estimated  | a model: seconds, loads and constants                          |
+| counted    | operations, bits, bytes                                        |
+| derived    | counts x published energy of an operation                      |
+| quoted     | somebody's paper                                               |
+| replayed   | a recorded or made-up trace, whatever this machine was doing   |
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted", "replayed")
+
+
+class ProvenanceError(TypeError):
+    """Readings that were obtained in different ways were to be added or ranked."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Joules between two moments, with the way they were obtained.
+
+    ``energy_j`` lies in [``low_j``, ``high_j``] and counts each joule once; ``components`` (J) may
+    overlap, as core is a part of package. ``cpu_s`` is that of this process and its ended children, NaN
+    where nothing ran. ``carbon_g`` is in grams of CO2e, where the tool gives it. ``idle_share`` is the
+    part of the machine's processor time that nobody used, and ``contaminated`` says whether neighbours
+    took over a tenth of it. ``cpu_limit`` (processors) and ``memory_limit_mb`` are the container's.
+    None is unknown, or no limit.
+
+    Readings of one provenance add up, as intervals one after the other, and rank by ``energy_j``; the
+    sum of meters that ran at once counts that time twice. Raises ``ProvenanceError`` where provenances
+    differ, and ``ValueError`` for an unknown one, joules outside their interval or not finite, and
+    negative durations.
+    """
+
+    energy_j: float
+    low_j: float
+    high_j: float
+    provenance: str
+    method: str
+    time_s: float
+    cpu_s: float
+    components: Mapping[str, float] = field(default_factory=dict, hash=False)
+    carbon_g: float | None = None
+    idle_share: float | None = None
+    contaminated: bool | None = None
+    cpu_limit: float | None = None
+    memory_limit_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.provenance not in PROVENANCES:
+            raise ValueError(f"provenance {self.provenance!r} is none of {', '.join(PROVENANCES)}")
+        low, high = self.low_j, self.high_j
+        if not (math.isfinite(low) and math.isfinite(high) and low <= self.energy_j <= high):
+            raise ValueError(
+                "energy_j must be a finite number in [low_j, high_j], "
+                f"got {self.energy_j!r} in [{low!r}, {high!r}]"
+            )
+        for name in ("time_s", "cpu_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be zero or more, got {getattr(self, name)!r}")
+
+    def __str__(self) -> str:
+        energy = f"{self.energy_j:.4g}"
+        if self.low_j < self.high_j:
+            energy = f"{self.low_j:.4g} to {self.high_j:.4g}"
+        return f"{energy} J {self.provenance} ({self.method})"
+
+    def __add__(self, other: "Reading") -> "Reading":
+        if not isinstance(other, Reading):
+            return NotImplemented
+        same_provenance("added", self, other)
+        mine, theirs = self.components, other.components
+        flags = {self.contaminated, other.contaminated}
+        idle = _sum(self.idle_share, other.idle_share, self.time_s, other.time_s)
+        time_s = self.time_s + other.time_s
+        return Reading(
+            energy_j=self.energy_j + other.energy_j,
+            low_j=self.low_j + other.low_j,
+            high_j=self.high_j + other.high_j,
+            provenance=self.provenance,
+            method="; ".join(dict.fromkeys((self.method, other.method))),
+            time_s=time_s,
+            cpu_s=self.cpu_s + other.cpu_s,
+            components={n: mine.get(n, 0.0) + theirs.get(n, 0.0) for n in {**mine, **theirs}},
+            carbon_g=_sum(self.carbon_g, other.carbon_g),
+            idle_share=idle / time_s if idle is not None and time_s else None,
+            contaminated=True if True in flags else None if None in flags else False,
+            cpu_limit=_same(self.cpu_limit, other.cpu_limit),
+            memory_limit_mb=_same(self.memory_limit_mb, other.memory_limit_mb),
+        )
+
+    def __radd__(self, start: int) -> "Reading":
+        return self if start == 0 else NotImplemented
+
+    def __lt__(self, other: "Reading") -> bool:
+        return _rank(self, other) < 0
+
+    def __le__(self, other: "Reading") -> bool:
+        return _rank(self, other) <= 0
+
+    def __gt__(self, other: "Reading") -> bool:
+        return _rank(self, other) > 0
+
+    def __ge__(self, other: "Reading") -> bool:
+        return _rank(self, other) >= 0
+
+
+def same_provenance(verb: str, *readings: Reading) -> None:
+    """Raise ``ProvenanceError`` unless all readings were obtained in one way; ``verb`` says what for."""
+    if len({reading.provenance for reading in readings}) > 1:
+        raise ProvenanceError(
+            f"readings of different provenance cannot be {verb}: {', and '.join(map(str, readings))}. "
+            "Meter all of them in one way, for instance with meter('vcpu'), or show them side by side, "
+            "each with its provenance"
+        )
+
+
+def _rank(one: Reading, other: Reading) -> float:
+    same_provenance("ranked", one, other)
+    return one.energy_j - other.energy_j
+
+
+def _sum(
+    one: float | None, other: float | None, weight: float = 1, other_weight: float = 1
+) -> float | None:
+    return None if one is None or other is None else weight * one + other_weight * other
+
+
+def _same(one: float | None, other: float | None) -> float | None:
+    return one if one == other else None

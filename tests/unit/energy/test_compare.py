@@ -1,0 +1,102 @@
+import time
+
+import numpy as np
+import pytest
+
+from greenai_nb.energy.compare import compare, judge
+from greenai_nb.energy.reading import ProvenanceError, Reading
+from greenai_nb.energy.replay import powercap_tree
+
+
+def spin(cpu_s):
+    until = time.process_time() + cpu_s
+    while time.process_time() < until:
+        pass
+
+
+def readings(ratios, provenance="estimated"):
+    def one(cost):
+        return Reading(cost, cost, cost, provenance, "made here", 1.0, cost)
+
+    return [(one(2.0), one(2.0 * ratio)) for ratio in ratios]
+
+
+def test_twice_the_work_is_seen_and_called_dearer():
+    got = compare(lambda: spin(0.01), lambda: spin(0.02), repetitions=8)
+    assert got.ratio == pytest.approx(2, rel=0.1) and got.low <= got.ratio <= got.high
+    assert got.verdict == "b costs more" and got.provenance == "measured"
+    assert "b costs more: cpu_s of b is" in str(got) and "(measured, 8 repetitions, " in str(got)
+    assert compare(lambda: spin(0.02), lambda: spin(0.01), repetitions=8).verdict == "b costs less"
+
+
+def test_an_interval_that_holds_one_gives_no_verdict():
+    noise = np.exp(0.1 * np.random.default_rng(3).standard_normal(20))
+    got = judge(readings(noise / np.median(noise)), "cpu_s", np.random.default_rng(0))
+    assert got.low < 1 < got.high and got.verdict == "no verdict"
+    assert judge(readings(1.2 * noise), "cpu_s", np.random.default_rng(0)).verdict == "b costs more"
+
+
+def test_of_like_and_like_one_in_twenty_is_called_different():
+    rng = np.random.default_rng(0)
+    verdicts = [
+        judge(readings(np.exp(0.1 * rng.standard_normal(12))), "cpu_s", rng).verdict for _ in range(200)
+    ]
+    assert 0.85 < verdicts.count("no verdict") / 200 < 0.99
+
+
+def test_the_order_is_random_seeded_and_each_runs_once_a_repetition():
+    def order(seed):
+        calls = []
+        compare(
+            lambda: (calls.append("a"), spin(1e-4)),
+            lambda: (calls.append("b"), spin(1e-4)),
+            repetitions=30,
+            seed=seed,
+        )
+        return "".join(calls)
+
+    first = order(0)
+    assert first == order(0) != order(1) and first[:2] == "ab", "a warm-up, then the repetitions"
+    pairs = [first[at : at + 2] for at in range(2, 62, 2)]
+    assert set(pairs) == {"ab", "ba"} and len(pairs) == 30
+
+
+def test_joules_are_compared_with_their_provenance(tmp_path):
+    tree = powercap_tree(tmp_path, 10.0)
+    arguments = {"repetitions": 6, "backend": "rapl", "powercap": tmp_path}
+    got = compare(lambda: tree.advance(1.0), lambda: tree.advance(3.0), "energy_j", **arguments)
+    assert got.ratio == got.low == got.high == pytest.approx(3) and got.provenance == "replayed"
+    got = compare(lambda: tree.advance(1.0), lambda: tree.advance(3.0), "time_s", **arguments)
+    assert got.ratio == pytest.approx(3) and got.provenance == "replayed"
+    assert judge(readings([2.0] * 6), "energy_j", np.random.default_rng(0)).provenance == "estimated"
+
+
+def test_joules_of_different_provenance_are_not_compared():
+    mixed = readings([2.0] * 6) + readings([2.0], "measured")
+    with pytest.raises(ProvenanceError, match="cannot be compared"):
+        judge(mixed, "energy_j", np.random.default_rng(0))
+    assert judge(mixed, "cpu_s", np.random.default_rng(0)).verdict == "b costs more"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"quantity": "joules"}, "quantity must be one of cpu_s, time_s, energy_j, got 'joules'"),
+        ({"repetitions": 5}, "a whole number from 6 on, got 5"),
+        ({"repetitions": 7.5}, "got 7.5"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_a_call(changes, message):
+    with pytest.raises(ValueError, match=message):
+        compare(pytest.fail, pytest.fail, **changes)
+
+
+def test_a_cost_of_zero_is_refused(tmp_path):
+    powercap_tree(tmp_path, 10.0)
+    with pytest.raises(ValueError, match="energy_j of a call is zero: too short to be metered"):
+        compare(int, int, "energy_j", 6, backend="rapl", powercap=tmp_path)
+
+
+def test_an_error_in_a_callable_passes():
+    with pytest.raises(ZeroDivisionError):
+        compare(int, lambda: 1 / 0)

@@ -1,0 +1,147 @@
+import time
+
+import pytest
+
+from greenai_nb.energy.meter import Meter, meter
+from greenai_nb.energy.replay import powercap_tree
+from greenai_nb.energy.vcpu import BUSY_VCPU_W
+
+
+def spin(cpu_s):
+    until = time.process_time() + cpu_s
+    while time.process_time() < until:
+        pass
+
+
+def test_without_a_counter_energy_is_an_estimated_interval(tmp_path):
+    running = Meter(powercap=tmp_path / "absent")
+    spin(0.05)
+    reading = running.read()
+    assert running.backend == "vcpu" and reading.provenance == "estimated"
+    assert "W a busy vCPU" in reading.method and reading.cpu_s >= 0.05
+    low, high = (watt * reading.cpu_s for watt in BUSY_VCPU_W)
+    assert (reading.low_j, reading.high_j) == pytest.approx((low, high))
+    assert reading.low_j < reading.energy_j < reading.high_j
+    assert reading.components == {"cpu": reading.energy_j}
+
+
+def test_auto_takes_the_counters_where_it_can_read_them(tmp_path):
+    tree = powercap_tree(tmp_path, 10.0)
+    running = Meter(powercap=tmp_path)
+    tree.advance(1.0)
+    assert running.backend == "rapl" and running.read().energy_j == pytest.approx(10)
+
+
+def test_a_block_leaves_its_reading():
+    with meter("vcpu") as m:
+        spin(0.02)
+        between = m.read()
+    after = m.reading
+    spin(0.02)
+    assert between.cpu_s <= after.cpu_s == m.reading.cpu_s == m.read().cpu_s
+    m.stop()
+    assert m.reading is after
+
+
+def test_a_meter_that_runs_has_no_last_reading():
+    running = Meter("vcpu")
+    with pytest.raises(RuntimeError, match=r"still runs: call stop\(\)"):
+        assert running.reading
+    running.stop()
+    assert running.reading.cpu_s >= 0
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_whatever_ends_a_block_passes_and_leaves_a_reading(error):
+    with pytest.raises(error), meter("vcpu") as m:
+        spin(0.01)
+        raise error
+    assert m.reading.cpu_s >= 0.01
+
+
+def test_a_counter_that_fails_at_the_end_of_a_block_does_not_lose_the_work(tmp_path):
+    powercap_tree(tmp_path, 10.0)
+    with meter("rapl", powercap=tmp_path) as m:
+        (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
+        result = 42
+    assert result == 42
+    with pytest.raises(OSError, match="now cannot"):
+        assert m.reading
+    with pytest.raises(OSError, match="now cannot"):
+        m.read()
+
+
+def test_meters_nest_and_run_at_once(tmp_path):
+    tree = powercap_tree(tmp_path, 10.0)
+    outer_and_inner = meter("rapl", powercap=tmp_path)
+    with outer_and_inner as outer:
+        tree.advance(1.0)
+        with outer_and_inner as inner:
+            tree.advance(2.0)
+        tree.advance(4.0)
+    assert inner.reading.energy_j == pytest.approx(20) and outer.reading.energy_j == pytest.approx(70)
+
+
+def test_a_function_is_metered_call_by_call():
+    @meter("vcpu")
+    def work(cpu_s, fail=False):
+        """Spin."""
+        spin(cpu_s)
+        if fail:
+            raise ValueError("as asked")
+        return cpu_s
+
+    assert work.meter is None and work.__doc__ == "Spin."
+    assert work(0.04) == 0.04
+    first = work.meter.reading
+    work(cpu_s=0.01)
+    assert 0.01 <= work.meter.reading.cpu_s < first.cpu_s
+    with pytest.raises(ValueError, match="as asked"):
+        work(0.03, fail=True)
+    assert work.meter.reading.cpu_s >= 0.03
+
+
+def test_a_function_whose_call_ends_before_its_work_is_refused():
+    async def later():
+        pass
+
+    def one_by_one():
+        yield
+
+    for function in (later, one_by_one):
+        with pytest.raises(TypeError, match="ends before its work does: open a block in it"):
+            meter("vcpu")(function)
+
+
+@pytest.mark.parametrize("start", [Meter, meter])
+def test_wrong_arguments_are_refused_before_anything_starts(start):
+    with pytest.raises(ValueError, match=r"no back end 'rappl': did you mean 'rapl'\?"):
+        start("rappl")
+    with pytest.raises(
+        ValueError, match="no back end 'sun': there are auto, rapl, nvml, vcpu, codecarbon"
+    ):
+        start("sun")
+    with pytest.raises(TypeError, match=r"back end 'rapl' takes powercap.*unexpected .*'country'"):
+        start("rapl", country="FRA")
+    with pytest.raises(TypeError, match=r"back end 'codecarbon' takes country.*missing .*'country'"):
+        start("codecarbon")
+
+
+def test_a_reading_says_how_busy_the_machine_was():
+    with meter("vcpu") as m:
+        time.sleep(0.25)
+    reading = m.reading
+    if reading.idle_share is not None:
+        assert 0 <= reading.idle_share <= 1 and reading.contaminated in (True, False)
+    with meter("vcpu") as m:
+        pass
+    assert m.reading.contaminated is None, "an empty block is too short to tell"
+
+
+@pytest.mark.parametrize("taken, flag", [(0.05, False), (0.2, True)])
+def test_neighbours_over_a_tenth_of_the_machine_contaminate(monkeypatch, taken, flag):
+    monkeypatch.setattr("greenai_nb.energy.machine_share.shares", lambda before, after: (0.5, taken))
+    monkeypatch.setattr("greenai_nb.energy.machine_share.limits", lambda: (1.5, 2048.0))
+    reading = Meter("vcpu").read()
+    assert reading.contaminated is flag and reading.idle_share == 0.5
+    assert (reading.cpu_limit, reading.memory_limit_mb) == (1.5, 2048.0)
