@@ -62,7 +62,7 @@ class Tree:
         """Let time pass. Raises ``ValueError`` for a negative one, and beyond the end of a trace."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"seconds must be a number in [0, inf), got {seconds!r}")
-        time_s = self.time_s + seconds
+        time_s = float(self.time_s + seconds)
         used = [
             watts.used(time_s) if isinstance(watts, Trace) else watts * time_s
             for _, _, watts in self._zones

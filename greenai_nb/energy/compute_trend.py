@@ -1,0 +1,153 @@
+"""How fast the compute of training runs doubles, and how much that depends on which runs count.
+
+The data: training compute of 48 models from 1950 to 2024, a selection from Epoch AI's *Notable AI
+Models*. A table of well-known models is a choice of models already.
+
+Source: Amodei and Hernandez, *AI and Compute* (2018); Sevilla et al., *Compute trends across three
+eras of machine learning* (2022).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray as Array
+
+from greenai_nb.energy.carbon import read_table
+
+DAYS_PER_YEAR = 365.2425
+FEWEST = 3
+LIMITS = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A line through log2(compute) against time: doublings a year, with the ends of its interval.
+
+    ``middle_flop`` is the line's compute in FLOP at ``middle_year``, the mean date of its points.
+    """
+
+    doublings_per_year: float
+    low: float
+    high: float
+    count: int
+    middle_year: float
+    middle_flop: float
+
+    @property
+    def months(self) -> float:
+        """Doubling time in months; infinite where compute does not grow."""
+        return doubling_months(self.doublings_per_year)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Ends of the 95 % interval of the doubling time, in months; the upper may be infinite."""
+        return doubling_months(self.high), doubling_months(self.low)
+
+    def at(self, years: Float[Array, "n"]) -> Float[Array, "n"]:
+        """Compute in FLOP on the line at decimal years."""
+        return self.middle_flop * 2 ** (self.doublings_per_year * (np.asarray(years) - self.middle_year))
+
+    def __str__(self) -> str:
+        return "{:.1f} months [{:.1f}, {:.1f}], n = {}".format(self.months, *self.interval, self.count)
+
+
+def doubling_months(doublings_per_year: float) -> float:
+    """Months a doubling takes; infinite without growth."""
+    return 12 / doublings_per_year if doublings_per_year > 0 else math.inf
+
+
+def load_points() -> pd.DataFrame:
+    """The table of training runs in order of date, with ``year`` as a decimal number.
+
+    Columns: model, date, year, domain, training_compute_flop, and where each number comes from.
+    """
+    points = read_table("training_compute_points")
+    points["date"] = pd.to_datetime(points["date"])
+    days = (points["date"] - pd.Timestamp("2000-01-01")).dt.days
+    points.insert(2, "year", 2000 + days / DAYS_PER_YEAR)
+    return points.sort_values(["year", "training_compute_flop"], ignore_index=True)
+
+
+def everything(points: pd.DataFrame) -> pd.DataFrame:
+    """All models."""
+    return points
+
+
+def record_setters(points: pd.DataFrame) -> pd.DataFrame:
+    """The models that took more compute than every model before them; of one day, the largest."""
+    order = points.sort_values(["year", "training_compute_flop"], ascending=[True, False])
+    flop = order["training_compute_flop"].astype(float)
+    return order[flop > flop.cummax().shift(fill_value=-math.inf)]
+
+
+def without_games(points: pd.DataFrame) -> pd.DataFrame:
+    """All models but those that learn to play games, which make their training data by playing."""
+    return points[points["domain"] != "Games"]
+
+
+RULES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "all models": everything,
+    "record setters": record_setters,
+    "no games": without_games,
+}
+
+
+def select(
+    points: pd.DataFrame, rule: str, start: float = -math.inf, end: float = math.inf
+) -> pd.DataFrame:
+    """The models from ``start`` to before ``end``, in decimal years, that a rule lets count.
+
+    The window comes first: a record setter exceeds what the window holds before it. Raises
+    ``ValueError`` for an unknown rule and an empty window.
+    """
+    if rule not in RULES:
+        raise ValueError(f"no rule {rule!r}, expected one of {', '.join(RULES)}")
+    if not start < end:
+        raise ValueError(f"the window ends at {end:g}, before it starts at {start:g}")
+    return RULES[rule](points[(points["year"] >= start) & (points["year"] < end)])
+
+
+def fit_trend(points: pd.DataFrame, resamples: int = 2000, seed: int = 0) -> Trend:
+    """Least squares of log2(compute) on time, with a bootstrap interval.
+
+    slope = sum (t - mean t)(log2 c - mean log2 c) / sum (t - mean t)^2, in doublings a year. The
+    interval is the middle 95 % of the slopes of ``resamples`` draws of the models with replacement;
+    draws whose models all have one date are left out. Raises ``ValueError`` for fewer than three
+    dates, and compute that is not positive. Source: Efron and Tibshirani, *An Introduction to the
+    Bootstrap* (1993), section 9.5.
+    """
+    years = points["year"].to_numpy(float)
+    flop = points["training_compute_flop"].to_numpy(float)
+    if len(np.unique(years)) < FEWEST:
+        raise ValueError(
+            f"{len(points)} models at {len(np.unique(years))} dates are too few for a trend: expected "
+            f"at least {FEWEST} dates; widen the window or let more models count"
+        )
+    if not (np.isfinite(flop) & (flop > 0)).all():
+        raise ValueError("training compute must be positive and finite to have a logarithm")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    doublings = np.log2(flop)
+    drawn = np.random.default_rng(seed).integers(0, len(years), (resamples, len(years)))
+    slopes = _slopes(years[drawn], doublings[drawn])
+    low, high = np.percentile(slopes[np.isfinite(slopes)], LIMITS)
+    return Trend(
+        float(_slopes(years, doublings)),
+        float(low),
+        float(high),
+        len(points),
+        float(years.mean()),
+        float(2 ** doublings.mean()),
+    )
+
+
+def _slopes(x: Float[Array, "*draws n"], y: Float[Array, "*draws n"]) -> Float[Array, "*draws"]:
+    """Slope of the least squares line along the last axis; NaN where x is constant."""
+    centred = x - x.mean(-1, keepdims=True)
+    spread = (centred**2).sum(-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.ptp(x, axis=-1) > 0, (centred * y).sum(-1) / spread, np.nan)

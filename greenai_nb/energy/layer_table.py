@@ -1,0 +1,119 @@
+"""A network layer by layer: time that was measured beside operations that were counted.
+
+Each layer is replayed alone on the input that it gets in a forward pass, and then the pass goes on, so
+that no more is kept than the pass itself keeps. Clocks around the layers of one single pass would time
+little but the clocks. A replayed layer finds its numbers in the processor's cache and writes into memory
+that it has just given back; in the pass both may be cold, and the system hands out pages anew. So the
+whole takes up to twice as long as its layers, and the difference has a row of its own.
+
+Source: Rodrigues et al., *SyNERGY* (2018), and García-Martín et al., *Estimation of energy consumption
+in machine learning* (2019), for energy by layer.
+"""
+
+import dataclasses
+import math
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from greenai_nb.energy.counts import Net, count, leaves
+from greenai_nb.energy.derived import derived_by_layer
+from greenai_nb.nets.packed import PackedNet
+
+# A window is so long that neither the clock's resolution nor reading it matters.
+WINDOW_S = 2e-3
+REST = "rest"
+
+Seconds = dict[tuple[str, str], float]
+
+
+def layer_table(net: Net, images: Float[Tensor, "batch *shape"], repeats: int = 9) -> pd.DataFrame:
+    """CPU time and derived energy of each layer beside its counts; the rows sum to the whole.
+
+    ``cpu_s`` is measured: CPU seconds of a layer for one pass over ``images`` in use, on one thread, the
+    median of the repeats. ``derived_j`` is ``derived_energy``'s model with its defaults. ``cpu_share``
+    and ``derived_share`` are parts of the whole, and all other columns are those of ``count``. The last
+    row, ``rest``, is what the pass takes beyond its layers: cold caches, new pages of memory, functions
+    inside modules, calls. It is below zero where layers are slower alone.
+
+    Joules of the whole are shared out as ``cpu_share`` x joules, and keep the whole's provenance. Raises
+    ``ValueError`` for less than one repeat, and what ``count`` raises.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be a whole number, 1 or more, got {repeats!r}")
+    table = count(net, images)
+    derived_j = derived_by_layer(table)["derived_j"]
+    with _in_use(net) as ready, torch.inference_mode():
+        seconds = _replayed(ready, images, repeats)
+        whole_s = _seconds(partial(ready, images), repeats)
+    cpu_s = pd.Series([seconds[key] for key in zip(table["layer"], table["kind"], strict=True)])
+    table = table.assign(cpu_s=cpu_s, derived_j=derived_j)
+    rest = dict.fromkeys(table, 0) | {"layer": REST, "kind": "", "cpu_s": whole_s - cpu_s.sum()}
+    table = pd.concat([table, pd.DataFrame([rest])], ignore_index=True)
+    table.insert(2, "cpu_s", table.pop("cpu_s"))
+    table.insert(3, "cpu_share", table["cpu_s"] / whole_s)
+    table.insert(4, "derived_j", table.pop("derived_j"))
+    table.insert(5, "derived_share", table["derived_j"] / table["derived_j"].sum())
+    return table
+
+
+def _replayed(net: Net, images: Tensor, repeats: int) -> Seconds:
+    """CPU seconds by layer and kind, from one pass that waits at each layer until it is timed."""
+    seconds: Seconds = defaultdict(float)
+    if isinstance(net, PackedNet):
+        x: Any = images
+        for stage in net.stages:
+            seconds[stage.name, type(stage).__name__] += _seconds(partial(stage, x), repeats)
+            x = stage(x)
+        return seconds
+
+    def replay(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        mine = [x.clone() for x in inputs]  # a layer that works in place must not change the pass
+        seconds[name, type(layer).__name__] += _seconds(partial(layer.forward, *mine), repeats)
+
+    handles = [
+        layer.register_forward_pre_hook(partial(replay, name)) for name, layer in leaves(net).items()
+    ]
+    try:
+        net(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seconds
+
+
+def _seconds(call: Callable[[], object], repeats: int) -> float:
+    """CPU seconds of a call, the median of windows that each hold as many calls as fill them."""
+    call()
+    calls = math.ceil(WINDOW_S / max(_window(call, 1), WINDOW_S / 1000))
+    return statistics.median(_window(call, calls) for _ in range(repeats))
+
+
+def _window(call: Callable[[], object], calls: int) -> float:
+    start = time.thread_time()
+    for _ in range(calls):
+        call()
+    return (time.thread_time() - start) / calls
+
+
+@contextmanager
+def _in_use(net: Net) -> Iterator[Net]:
+    """The network in evaluation mode on one thread, whose CPU time is then all there is."""
+    threads = torch.get_num_threads()
+    training = [] if isinstance(net, PackedNet) else [each for each in net.modules() if each.training]
+    torch.set_num_threads(1)
+    try:
+        yield dataclasses.replace(net, threads=1) if isinstance(net, PackedNet) else net.eval()
+    finally:
+        torch.set_num_threads(threads)
+        for each in training:
+            each.training = True
