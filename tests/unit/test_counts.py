@@ -239,11 +239,12 @@ def test_counting_leaves_the_network_and_torchs_randomness_as_they_were():
         BinaryLinear(
             6, 3, kernel_quantizer=partial(stochastic_sign, generator=torch.Generator().manual_seed(1))
         ),
+        BinaryLinear(3, 2, kernel_quantizer=stochastic_sign, input_quantizer=stochastic_sign),
     )
     drawn, before = net[2].kernel_quantizer.keywords["generator"], copy.deepcopy(net.state_dict())
     images = torch.rand(4, 6)
     states = torch.get_rng_state(), drawn.get_state()
-    assert count(net, images)["bit_operations"].sum() == 4 * 18
+    assert count(net, images)["bit_operations"].sum() == 4 * (18 + 6)
     assert torch.equal(torch.get_rng_state(), states[0]) and torch.equal(drawn.get_state(), states[1])
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert net.training and not any(module._forward_hooks for module in net.modules())
