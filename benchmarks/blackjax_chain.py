@@ -122,28 +122,15 @@ def fast_sides(file: Path):
     return lambda: timed(even, authors), lambda: timed(by_spread, own)
 
 
-def install(folder: str) -> Path:
-    """The python of a new virtual environment with BlackJAX; or why there is none, and the end."""
-    python = Path(folder, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
-    pip = [python, "-m", "pip", "install", "--no-cache-dir", "--only-binary=:all:", *PACKAGES]
-    for command in ([sys.executable, "-m", "venv", folder], pip):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            why = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-            print(f"blackjax_chain is left out, {' '.join(PACKAGES)} cannot be installed: {why}")
-            sys.exit()
-    return python
-
-
 def main() -> None:
     """Install, check, measure in turn, report."""
-    from greenai_nb.suite.benchmark import Row, report
+    from greenai_nb.suite.benchmark import Row, report, throwaway_python
 
     def answer():
         return json.loads(blackjax.stdout.readline() or sys.exit("BlackJAX's process ended early"))
 
     with TemporaryDirectory() as folder:
-        command = [install(folder), "-I", __file__, BLACKJAX_SIDE, folder]
+        command = [throwaway_python(folder, PACKAGES), "-I", __file__, BLACKJAX_SIDE, folder]
         sides = answer, *fast_sides(Path(folder, DATA))
         environment = os.environ | ENVIRONMENT | dict.fromkeys(("HOME", "TMPDIR"), folder)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}

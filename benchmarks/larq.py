@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 # Places along a side, channels in and out.
@@ -88,20 +87,6 @@ def our_sides(shape: tuple[int, int, int]) -> list[Callable[[], object]]:
     return [lambda: stage(signs), lambda: stage(to_signs(x))]
 
 
-def install(folder: str) -> Path:
-    """The python of a new virtual environment with Larq; the program ends where that cannot be made."""
-    python = Path(folder, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
-    pip = [python, "-m", "pip", "install", "--no-cache-dir", "--only-binary=:all:", *PACKAGES]
-    for command in ([sys.executable, "-m", "venv", folder], pip):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-            errors = [line for line in words if line.startswith("ERROR")] or words or ["no reason given"]
-            print(f"larq: Larq's environment, {' '.join(PACKAGES)}, cannot be made: {errors[-1]}")
-            sys.exit()
-    return python
-
-
 def answer(larq: subprocess.Popen) -> object:
     """The next answer of Larq's process."""
     line = larq.stdout.readline()
@@ -115,13 +100,13 @@ def main() -> None:
     import torch
 
     from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
-    from greenai_nb.suite.benchmark import Row, report
+    from greenai_nb.suite.benchmark import Row, report, throwaway_python
 
     torch.set_num_threads(1)
     ours, times = [our_sides(shape) for shape in SHAPES], [[] for _ in SHAPES]
     with TemporaryDirectory() as folder:
         start = time.monotonic()
-        command = [install(folder), "-I", __file__, LARQ_SIDE]
+        command = [throwaway_python(folder, PACKAGES), "-I", __file__, LARQ_SIDE]
         print(f"Larq installed in {time.monotonic() - start:.0f} s")
         environment = os.environ | dict.fromkeys(("HOME", "KERAS_HOME", "TMPDIR"), folder)
         environment["TF_CPP_MIN_LOG_LEVEL"] = "3"

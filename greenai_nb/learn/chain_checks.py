@@ -47,13 +47,18 @@ def check_data(
     finite("images", images.numpy())
     with torch.inference_mode():
         classes = net(images[:1]).shape[1]
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
+    check_labels(labels, classes)
     loss = summed_loss(net, images, labels)
     if not math.isfinite(loss):
         raise ValueError(
             f"the loss at the start is {loss}, a finite one is expected: look at the weights"
         )
+
+
+def check_labels(labels: Int64[Tensor, " images"], classes: int) -> None:
+    """Raise ``ValueError`` unless every label is a class."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
 
 
 def check_repeats(forward: CachedForward, names: Iterable[str]) -> None:

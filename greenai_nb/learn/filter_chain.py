@@ -26,6 +26,7 @@ from torch import nn
 
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn import filter_moves
+from greenai_nb.learn.chain_checks import check_labels
 from greenai_nb.learn.filter_moves import HIDDEN, MOVE, OUTPUT
 from greenai_nb.learn.filter_state import Chain, chain_at, layers, refresh, write
 from greenai_nb.learn.fit import Fit, accuracy
@@ -100,17 +101,15 @@ def fit_filter_chain(
     if blocks < looks:
         least = looks * settings.block
         raise ValueError(f"{looks} looks need {least} proposals at least, got {proposals}")
-    labels, classes = data.train.labels, layers(net)[1].out_features
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
+    labels = data.train.labels
+    check_labels(labels, layers(net)[1].out_features)
     net = copy.deepcopy(net).eval()
     clock = time.thread_time()
     chain, generator = chain_at(net, data.train.images, labels), np.random.default_rng(seed)
     every, counts, loss = -(-REFRESH_EVERY // settings.block), _Counts(chain), refresh(chain)
     if not np.isfinite(loss):
         raise ValueError(f"the chain must start at weights with a finite loss, got {loss}")
-    law = {"trainer": "accept-reject", "proposals": blocks * settings.block, "seed": seed}
-    rows = []
+    rows, interrupted = [], False
 
     def look() -> None:
         write(chain, net)
@@ -131,9 +130,10 @@ def fit_filter_chain(
     except KeyboardInterrupt:
         loss = refresh(chain)
         look()
-        law["interrupted"] = True
+        interrupted = True
         warnings.warn(f"interrupted after {rows[-1]['step']} proposals; they are kept", stacklevel=2)
-    return Fit(net, pd.DataFrame(rows), law | asdict(settings))
+    law = {"trainer": "accept-reject", "proposals": blocks * settings.block, "seed": seed}
+    return Fit(net, pd.DataFrame(rows), law | asdict(settings) | {"interrupted": interrupted})
 
 
 class _Counts:

@@ -1,6 +1,9 @@
 """What a benchmark leaves: one table, one JSON of rows, and the card of the machine beside it."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +21,24 @@ class Row:
     unit: str
     goal: str
     holds: bool
+
+
+def throwaway_python(folder: str, packages: Sequence[str]) -> Path:
+    """The python of a new virtual environment in ``folder`` that holds the packages.
+
+    Where it cannot be made, as without a package index, the program says why and ends in peace: what
+    needs it is optional.
+    """
+    python = Path(folder, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
+    pip = [str(python), "-m", "pip", "install", "--no-cache-dir", "--only-binary=:all:", *packages]
+    for command in ([sys.executable, "-m", "venv", folder], pip):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+            errors = [line for line in words if line.startswith("ERROR")] or words or ["no reason given"]
+            print(f"left out, for {' '.join(packages)} cannot be installed: {errors[-1]}")
+            sys.exit()
+    return python
 
 
 def report(file: str, rows: Sequence[Row]) -> None:

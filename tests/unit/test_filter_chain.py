@@ -199,8 +199,10 @@ def test_more_images_than_a_tile_holds_change_nothing(make):
         weight += float(move["change"])
         change = exact.loss() - before
         assert move["loss_change"] == pytest.approx(change, abs=5e-3, rel=1e-4)
-        before += change if move["accepted"] else 0
-        weight.fill_(old if not move["accepted"] else weight.item())
+        if move["accepted"]:
+            before += change
+        else:
+            weight.fill_(old)
     assert moves["accepted"].sum() > 20 and refresh(chain) == pytest.approx(before, rel=1e-4)
 
 
