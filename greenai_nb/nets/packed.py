@@ -23,8 +23,9 @@ from torch.nn import functional
 from greenai_nb.nets.kernels.images import or_pool, reached, windows
 from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
 
-# A few images stay in the processor's cache from stage to stage; many do not.
-IMAGES_AT_ONCE = 8
+# Numbers of images that go through the stages together: few stay in the processor's cache from stage to
+# stage and many do not, while each round of calls has its price. 32 images of 32 x 32 in colour.
+NUMBERS_AT_ONCE = 3 * 2**15
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,8 @@ class PackedNet:
             raise TypeError(f"the input must be a tensor of floats, got {getattr(x, 'dtype', type(x))}")
         if not np.isfinite(x.detach().numpy()).all():
             raise ValueError("the input holds NaN or infinite numbers: clean it before the network")
-        parts = x.split(IMAGES_AT_ONCE)
+        fit = NUMBERS_AT_ONCE // max(1, x[:1].numel())
+        parts = x.split(max(1, min(fit, -(-len(x) // self.threads))))
         if self.threads == 1:
             return torch.cat([self._answer(images) for images in parts])
         with ThreadPoolExecutor(self.threads) as pool:

@@ -1,8 +1,8 @@
 """Fingerprints: whether a result still belongs to the code that is there now.
 
-A notebook's fingerprint covers its code cells, its effective parameters, the claims that it tests
-and the source of every module of the package that it imports, directly or through another. Prose
-does not count.
+A notebook's fingerprint covers its code cells, its effective parameters, the claims that it tests,
+the source of every module of the package that it imports, directly or through another, and the tables
+that lie beside these. Prose does not count.
 """
 
 import ast
@@ -43,7 +43,9 @@ def fingerprint(
     for text in cells:
         digest.update(text.encode() + b"\0")
     digest.update(json.dumps(parameters, sort_keys=True).encode())
-    for path in imported(cells, root):
+    modules = imported(cells, root)
+    tables = {table for path in modules for table in (path.parent / "tables").glob("*.csv")}
+    for path in (*modules, *sorted(tables)):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     for text in others:
         digest.update(text.encode() + b"\0")

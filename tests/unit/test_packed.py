@@ -66,11 +66,15 @@ def test_a_packed_network_answers_like_its_simulation(kernel, seed):
     assert torch.allclose(pack(net, kernel)(x), net(x), atol=1e-5)
 
 
-def test_threads_share_a_batch_and_change_nothing():
+@pytest.mark.parametrize("numbers", [1, 128, 1000, 10**6])
+def test_threads_and_pieces_share_a_batch_and_change_nothing(monkeypatch, numbers):
     torch.manual_seed(3)
     packed = pack(settled(vgg_like(), 2, 8, 8))
     x = torch.randn(50, 2, 8, 8)
-    assert torch.equal(replace(packed, threads=3)(x), packed(x))
+    whole = packed(x)
+    monkeypatch.setattr("greenai_nb.nets.packed.NUMBERS_AT_ONCE", numbers)
+    for threads in (1, 3):
+        assert torch.allclose(replace(packed, threads=threads)(x), whole, atol=1e-6)
     with pytest.raises(ValueError, match="threads must be"):
         replace(packed, threads=0)
 

@@ -213,7 +213,7 @@ def test_stubs_in_the_notebooks_have_their_solutions_signature():
             assert f"def {exercise}{signature}:" in text
 
 
-def test_the_fingerprint_sees_code_parameters_and_every_imported_module(tmp_path):
+def test_the_fingerprint_sees_code_parameters_every_imported_module_and_its_tables(tmp_path):
     package = tmp_path / "greenai_nb"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -238,8 +238,14 @@ def test_the_fingerprint_sees_code_parameters_and_every_imported_module(tmp_path
     (package / "b.py").write_text("x = 2\n")
     assert mark() != first
     second = mark()
+    (package / "tables").mkdir()
+    (package / "tables" / "t.csv").write_text("z\n1\n")
+    third = mark()
+    assert third != second
+    (package / "tables" / "t.csv").write_text("z\n2\n")
+    assert mark() != third
     content["cells"][0]["source"] += "\n1"
-    assert mark() != second
+    assert mark() != third
 
 
 def test_profiles_and_overrides_are_laid_over_the_defaults(small_project):
