@@ -5,6 +5,7 @@ survives papermill, nbval and every export. A run gathers them into ``records.js
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,19 +52,27 @@ def entry(
     hi: float | None = None,
     verdict: str | None = None,
 ) -> dict[str, Any]:
-    """One record as a notebook knows it. Raises ``UsageError`` for an unknown provenance."""
+    """One record as a notebook knows it; a number that is not finite was not obtained and is None.
+
+    Raises ``UsageError`` for an unknown provenance.
+    """
     if provenance not in PROVENANCES:
         raise UsageError(f"provenance {provenance!r} is none of {', '.join(PROVENANCES)}")
     return {
         "name": name,
-        "value": float(value),
+        "value": _obtained(float(value)),
         "unit": unit,
         "provenance": provenance,
         "claim": claim,
-        "lo": lo,
-        "hi": hi,
+        "lo": _obtained(lo),
+        "hi": _obtained(hi),
         "verdict": verdict,
     }
+
+
+def _obtained(number: float | None) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def extract(

@@ -1,5 +1,6 @@
 """The two faces of a run: a closing table in the terminal and one page that opens offline."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,7 +15,7 @@ from greenai_nb.suite.plan import STAMP
 if TYPE_CHECKING:
     from rich.table import Table
 
-NOT_RUN = "not run"
+NOT_RUN, NOT_OBTAINED = "not run", "not obtained"
 COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 
 
@@ -37,11 +38,18 @@ def ledger(claims: Mapping[str, Claim], found: Iterable[Mapping[str, Any]]) -> l
             rows.append(Row(claim, "", NOT_RUN, claim.provenance))
             continue
         record = last[name]
-        text = f"{record['value']:.5g} {record['unit']}".strip()
-        if record["lo"] != record["hi"]:
+        text = NOT_OBTAINED
+        if _known(record["value"]):
+            text = f"{record['value']:.5g} {record['unit']}".strip()
+        if _known(record["lo"]) and _known(record["hi"]) and record["lo"] != record["hi"]:
             text += f" [{record['lo']:.4g}, {record['hi']:.4g}]"
         rows.append(Row(claim, text, record["verdict"], record["provenance"]))
     return rows
+
+
+def _known(number: float | None) -> bool:
+    """Whether a number was obtained; a table has NaN where a record has None."""
+    return number is not None and not math.isnan(number)
 
 
 def closing_table(rows: Sequence[Row]) -> "Table":

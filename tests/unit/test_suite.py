@@ -1,13 +1,14 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 from conftest import PARAMETERS, RECORD, cell, write_notebook
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from greenai_nb.suite import claims, exercises, notebook, plan, project, records
+from greenai_nb.suite import claims, exercises, notebook, plan, project, records, report
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.fingerprint import fingerprint, imported
 
@@ -104,7 +105,7 @@ def test_check_stops_wrong_parameters(cells, values, said, monkeypatch):
         notebook.check(values)
 
 
-def test_records_and_claims_are_displayed_for_machines_and_people(displayed, monkeypatch):
+def test_askedand_claims_are_displayed_for_machines_and_people(displayed, monkeypatch):
     monkeypatch.setattr(claims, "load_claims", lambda: {"x": a_claim()})
     monkeypatch.setenv(project.PROFILE_VARIABLE, "tutorial")
     notebook.record("speed", 3.0, "1/s", "measured")
@@ -134,7 +135,7 @@ def test_a_receipt_never_shows_energy_without_its_provenance(displayed):
     assert energy[0]["provenance"] == "estimated" and (energy[0]["lo"], energy[0]["hi"]) == (4.0, 6.0)
 
 
-def test_records_are_read_back_complete(tmp_path):
+def test_askedare_read_back_complete(tmp_path):
     output = {"data": {records.MIME: [records.entry("a", 1, "s", "measured")]}}
     content = {"cells": [{"outputs": [output]}, {}]}
     (found,) = records.extract(content, "nb", {"seeds": [1, 2]}, "ci")
@@ -297,3 +298,15 @@ def test_a_notebook_without_one_parameters_cell_is_refused(tmp_path):
     path = write_notebook(tmp_path / "04_two.ipynb", PARAMETERS, PARAMETERS)
     with pytest.raises(UsageError, match="2 cells tagged parameters"):
         plan.read_lesson(path)
+
+
+def test_a_number_that_was_not_obtained_is_null_and_said_so():
+    """A notebook's outputs are JSON, which has no NaN: Jupyter would turn it into a text."""
+    made = records.entry("n", math.nan, "s", "measured", claim="c", lo=math.nan, hi=math.inf)
+    assert (made["value"], made["lo"], made["hi"]) == (None, None, None)
+    json.dumps(made, allow_nan=False)
+    claim = claims.Claim("c", "a", "b", "00", "n", "s", "measured", ("ci",), at_least=0)
+    found = pd.DataFrame([made | {"verdict": "fails"}, made | {"claim": None, "value": 1.0}])
+    for given_records in ([made | {"verdict": "fails"}], found.to_dict("records")[:1]):
+        (row,) = report.ledger({"c": claim}, given_records)
+        assert row.obtained == report.NOT_OBTAINED and row.verdict == "fails"
