@@ -1,4 +1,4 @@
-# make run · make test · make lab · make bench · make lint · make publish
+# make run · make test · make lab · make sweep · make bench · make lint · make publish
 PYTHON ?= python3
 PROFILE ?= tutorial
 ARGS ?=
@@ -16,6 +16,9 @@ test: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.news_url= --LabApp.extension_manager=readonly notebooks $(ARGS)
+
+sweep: $(READY)
+	$(BIN)/greenai sweep --profile $(PROFILE) $(ARGS)
 
 bench: $(READY)
 	set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
@@ -37,4 +40,4 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: run test lab bench lint publish
+.PHONY: run test lab sweep bench lint publish

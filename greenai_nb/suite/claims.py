@@ -4,10 +4,12 @@
 the metric, the interval in which the metric must lie, and the profiles at which it is judged.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,11 +60,9 @@ class Obtained:
 
 def load_claims(path: Path | None = None) -> dict[str, Claim]:
     """Read the claims by id. Raises ``UsageError`` where an entry is not complete."""
-    import yaml
-
     path = path or root() / "claims.yaml"
     claims = {}
-    for entry in yaml.safe_load(path.read_text()):
+    for entry in _entries(path.read_text()):
         missing = FIELDS - set(entry)
         unknown = set(entry) - FIELDS - {"at_least", "at_most"}
         if missing or unknown or not {"at_least", "at_most"} & set(entry):
@@ -74,6 +74,14 @@ def load_claims(path: Path | None = None) -> dict[str, Claim]:
             raise UsageError(f"claim {entry['id']} stands twice in {path.name}")
         claims[entry["id"]] = Claim(**entry | {"judged_at": tuple(entry["judged_at"])})
     return claims
+
+
+@functools.cache
+def _entries(text: str) -> list[dict[str, Any]]:
+    import yaml
+
+    found: list[dict[str, Any]] = yaml.safe_load(text)
+    return found
 
 
 def find(claims: dict[str, Claim], claim_id: str) -> Claim:

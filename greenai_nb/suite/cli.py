@@ -1,20 +1,18 @@
-"""The command line: ``greenai list``, ``greenai run``, ``greenai publish``."""
+"""The command line: ``greenai list``, ``run``, ``publish``; many runs are in ``cli_sweep``."""
 
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from greenai_nb.suite import machine, plan, project
+from greenai_nb.suite import cli_sweep, machine, plan, project
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.parameters import parse_assignments
+from greenai_nb.suite.progress import Board, console, errors
 
-PLAIN_WIDTH = 140
 FAILED_RUN, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
@@ -23,8 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-errors = Console(stderr=True)
+app.command()(cli_sweep.sweep)
+app.command()(cli_sweep.report)
+app.command()(cli_sweep.verify)
 
 
 @app.command("list")
@@ -59,8 +58,9 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Run also what is done.")] = False,
 ) -> None:
     """Run notebooks side by side and print a verdict for every claim."""
-    from greenai_nb.suite import progress, records, report, runner
+    from greenai_nb.suite import records, report, runner
     from greenai_nb.suite.claims import load_claims
+    from greenai_nb.suite.process import FAILED
 
     start = time.monotonic()
     walk = plan.lessons(project.notebooks())
@@ -77,7 +77,7 @@ def run(
             f"{profile}: {len(fresh)} of {len(todo)} notebooks to run, {side_by_side} side by side, "
             f"{threads} thread(s) each"
         )
-        board = progress.Board(console, fresh, side_by_side)
+        board = Board(console, fresh, side_by_side)
         with board.shown():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.default_int_handler)
@@ -86,7 +86,7 @@ def run(
             except KeyboardInterrupt:
                 errors.print("stopped; finished notebooks are kept, the same command goes on")
                 raise typer.Exit(INTERRUPTED) from None
-        failures = [outcome for outcome in outcomes if outcome.status == runner.FAILED]
+        failures = [outcome for outcome in outcomes if outcome.status == FAILED]
         notebooks = report.read_notebooks(folder)
         rows = report.ledger(load_claims(), records.read(folder))
         page = report.page(profile, rows, notebooks, [failure.job.name for failure in failures])

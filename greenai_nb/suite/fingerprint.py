@@ -6,6 +6,7 @@ that lie beside these. Prose does not count.
 """
 
 import ast
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -64,6 +65,12 @@ def imported(cells: Iterable[str], root: Path) -> list[Path]:
     return sorted(found)
 
 
+def of_text(text: str) -> str:
+    """A short hash of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
 def _imports(text: str, root: Path) -> list[Path]:
     names = []
     for node in ast.walk(ast.parse(text)):

@@ -69,7 +69,7 @@ class Parameter:
         elif not isinstance(value, bool) and isinstance(value, int | float | str):
             try:
                 number = float(value)
-            except ValueError:
+            except (ValueError, OverflowError):
                 raise self._refusal(value) from None
             if self.kind == "float":
                 return number

@@ -70,6 +70,14 @@ def lessons(folder: Path) -> dict[str, Lesson]:
     return {path.stem: read_lesson(path) for path in paths}
 
 
+def lesson_named(folder: Path, name: str) -> Lesson:
+    """The notebook of the walk with that very name. Raises ``UsageError`` where there is none."""
+    known = sorted(path.stem for path in folder.glob("[0-9]*.ipynb"))
+    if name not in known:
+        raise UsageError(f"no notebook {name!r}. {nearest(name, known)}")
+    return read_lesson(folder / f"{name}.ipynb")
+
+
 def read_lesson(path: Path) -> Lesson:
     """Read a notebook. Raises ``UsageError`` where it has no title or no right parameters cell."""
     try:
@@ -127,6 +135,14 @@ def effective(
     return resolve(lesson.parameters, values, lesson.name)
 
 
+def origin(lesson: Lesson, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
+    """Where each effective parameter comes from: grid, profile, machine or notebook."""
+    shared = {THREADS: "machine"} | dict.fromkeys(profile.get(ALL, {}), "profile")
+    found = shared | dict.fromkeys(profile.get(lesson.name, {}), "profile")
+    found |= dict.fromkeys(overrides, "grid")
+    return {name: found.get(name, "notebook") for name in lesson.parameters}
+
+
 def make(
     chosen: Mapping[str, Lesson],
     profile: Mapping[str, Any],
@@ -143,15 +159,21 @@ def make(
     for name in overrides:
         if name not in known:
             raise UsageError(f"no notebook here has a parameter {name!r}. {nearest(name, known)}")
-    lock = (root / "requirements.lock").read_text()
     jobs: list[Job] = []
     for lesson in sorted(chosen.values(), key=lambda each: each.reads_records):
         parameters = effective(lesson, profile, overrides, threads)
         others = [job.fingerprint for job in jobs] if lesson.reads_records else []
-        others += [lock, *_claims_of(lesson, root)]
-        mark = fingerprint(lesson.content, parameters, root, others)
+        mark = fingerprint_of(lesson, parameters, root, others)
         jobs.append(Job(lesson, parameters, mark, _predicted(lesson, parameters, out)))
     return sorted(jobs, key=lambda job: (job.lesson.reads_records, -(job.predicted_s or 0)))
+
+
+def fingerprint_of(
+    lesson: Lesson, parameters: Mapping[str, Any], root: Path, others: Sequence[str] = ()
+) -> str:
+    """The fingerprint of a lesson's result: what ``fingerprint`` covers, the lock and the claims."""
+    lock = (root / "requirements.lock").read_text()
+    return fingerprint(lesson.content, parameters, root, [*others, lock, *_claims_of(lesson, root)])
 
 
 def is_done(job: Job, out: Path) -> bool:

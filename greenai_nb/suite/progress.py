@@ -1,5 +1,6 @@
-"""Live progress of a run: which notebook, which cell, minutes left."""
+"""What a terminal shows of a run: which notebook, which cell, minutes left."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from greenai_nb.suite.plan import Job
 
+PLAIN_WIDTH = 140
+console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+errors = Console(stderr=True)
 MARKS = {"done": "done", "failed": "[red]failed[/red]"}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import greenai_nb
 from greenai_nb.suite.errors import UsageError
 
+ROOT_VARIABLE = "GREENAI_ROOT"
 RESULTS_VARIABLE = "GREENAI_RESULTS"
 PROFILE_VARIABLE = "GREENAI_PROFILE"
 NOTEBOOK_VARIABLE = "GREENAI_NOTEBOOK"
@@ -15,7 +16,9 @@ DEFAULT_PROFILE = "tutorial"
 
 @cache
 def root() -> Path:
-    """The checkout: the nearest folder above the package, or above here, with ``claims.yaml``."""
+    """The checkout: ``GREENAI_ROOT``, or the nearest folder above the package or here with claims."""
+    if asked := os.environ.get(ROOT_VARIABLE):
+        return Path(asked)
     package = Path(greenai_nb.__file__).resolve().parent
     for folder in (*package.parents, Path.cwd(), *Path.cwd().parents):
         if (folder / "claims.yaml").is_file():

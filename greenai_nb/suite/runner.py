@@ -8,9 +8,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,31 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from greenai_nb.suite import project, records
+from greenai_nb.suite import records
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.plan import STAMP, Job, is_done
+from greenai_nb.suite.process import DONE, FAILED, PATIENCE_S, NotebookProcess, Order
 
 PARTIAL = ".partial"
-FAILED = "failed"
 LOCK = ".lock"
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-PATIENCE_S = 5.0
-KERNEL_ENVIRONMENT = {
-    "JUPYTER_PLATFORM_DIRS": "1",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    # glibc returns large freed tensors to the system; left alone, it comes to keep up to 32 MB each.
-    # Smaller ones come from a heap that grows and shrinks in large steps: small steps cost torch's
-    # convolutions a third of their speed.
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TOP_PAD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
-
 Watcher = Callable[[Job, Mapping[str, Any]], None]
 
 
@@ -115,16 +94,7 @@ def write_records(out: Path, profile: str) -> None:
     """Gather the records of every executed notebook of the folder into ``records.jsonl``."""
     lines = []
     for path in sorted(out.glob("*.ipynb")):
-        notebook = json.loads(path.read_text())
-        stamp = notebook["metadata"][STAMP]
-        parameters = stamp["parameters"]
-        found = records.extract(notebook, path.stem, parameters, profile)
-        costs = [
-            records.entry("time_s", stamp["time_s"], "s", "measured"),
-            records.entry("peak_ram_mb", stamp["peak_ram_mb"], "MB", "measured"),
-        ]
-        cost = {"cells": [{"outputs": [{"data": {records.MIME: costs}}]}]}
-        found += records.extract(cost, path.stem, parameters, profile)
+        found = run_records(json.loads(path.read_text()), path.stem, profile)
         lines += [json.dumps(record) + "\n" for record in found]
     write_aside(out / "records.jsonl", "".join(lines))
 
@@ -142,63 +112,33 @@ class _Processes:
     def __init__(self, out: Path, profile: str) -> None:
         self.out, self.profile = out, profile
         self.stopped = False
-        self.alive: set[subprocess.Popen[str]] = set()
+        self.alive: set[NotebookProcess] = set()
         self.guard = threading.Lock()
 
     def run(self, job: Job, watch: Watcher) -> Outcome:
         partial = self.out / PARTIAL / f"{job.name}.ipynb"
-        order = {
-            "notebook": str(job.lesson.path),
-            "output": str(partial),
-            "parameters": job.injected,
-        }
-        log = self.out / PARTIAL / f"{job.name}.log"
-        last: dict[str, Any] = {"event": "failed", "cell": None, "error": "the process ended early"}
-        with log.open("w") as errors:
-            process = self._start(job, errors)
+        threads = int(job.parameters.get("threads", 1))
+        order = Order(job.lesson.path, partial, job.injected, threads, self.out, self.profile)
+        with (self.out / PARTIAL / f"{job.name}.log").open("w") as log:
+            process = self._start(order, log)
             if process is None:
                 return Outcome(job, FAILED, None, "stopped")
-            assert process.stdin and process.stdout
-            print(json.dumps(order), file=process.stdin, flush=True)
-            for line in process.stdout:
-                last = json.loads(line)
-                watch(job, last)
-            process.wait()
-            process.stdin.close()
+            for event in process.events():
+                last = event
+                watch(job, event)
             with self.guard:
                 self.alive.discard(process)
-        if last["event"] == "done":
+        if last["event"] == DONE:
             self._keep(job, partial, last)
-            return Outcome(job, "done")
-        if last["event"] == "cell":
-            last = {"cell": last["cell"], "error": "the process ended early"}
-        watch(job, {"event": FAILED})
+            return Outcome(job, DONE)
         self._keep_failure(job, partial)
         return Outcome(job, FAILED, last["cell"], last["error"])
 
-    def _start(self, job: Job, errors: TextIO) -> subprocess.Popen[str] | None:
-        threads = str(job.parameters.get("threads", 1))
-        environment = {
-            **os.environ,
-            **KERNEL_ENVIRONMENT,
-            **dict.fromkeys(THREAD_VARIABLES, threads),
-            project.RESULTS_VARIABLE: str(self.out.resolve()),
-            project.PROFILE_VARIABLE: self.profile,
-            project.NOTEBOOK_VARIABLE: job.name,
-            "GREENAI_INTERACTIVE": "0",
-        }
+    def _start(self, order: Order, log: TextIO) -> NotebookProcess | None:
         with self.guard:
             if self.stopped:
                 return None
-            process = subprocess.Popen(
-                [sys.executable, "-m", "greenai_nb.suite.execute"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=environment,
-                start_new_session=True,
-            )
+            process = NotebookProcess(order, log)
             self.alive.add(process)
             return process
 
@@ -208,24 +148,13 @@ class _Processes:
             self.stopped = True
             alive = list(self.alive)
         for process in alive:
-            process.send_signal(signal.SIGTERM)
+            process.ask_to_end()
         deadline = time.monotonic() + PATIENCE_S
         for process in alive:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.stop(max(0.0, deadline - time.monotonic()))
 
     def _keep(self, job: Job, partial: Path, end: Mapping[str, Any]) -> None:
-        notebook = json.loads(partial.read_text())
-        strip_run_metadata(notebook)
-        notebook["metadata"][STAMP] = {
-            "fingerprint": job.fingerprint,
-            "profile": self.profile,
-            "parameters": job.parameters,
-            "time_s": round(end["time_s"], 2),
-            "peak_ram_mb": round(end["peak_ram_mb"], 1),
-        }
+        notebook = stamped(partial, job, self.profile, end)
         write_aside(self.out / f"{job.name}.ipynb", json.dumps(notebook, indent=1) + "\n")
         (self.out / FAILED / f"{job.name}.ipynb").unlink(missing_ok=True)
 
@@ -237,6 +166,32 @@ class _Processes:
         if partial.is_file():
             (self.out / FAILED).mkdir(exist_ok=True)
             partial.replace(self.out / FAILED / f"{job.name}.ipynb")
+
+
+def stamped(executed: Path, job: Job, profile: str, end: Mapping[str, Any]) -> dict[str, Any]:
+    """An executed notebook, without what differs in every run, and with what it was made from."""
+    notebook: dict[str, Any] = json.loads(executed.read_text())
+    strip_run_metadata(notebook)
+    notebook["metadata"][STAMP] = {
+        "fingerprint": job.fingerprint,
+        "profile": profile,
+        "parameters": job.parameters,
+        "time_s": round(end["time_s"], 2),
+        "peak_ram_mb": round(end["peak_ram_mb"], 1),
+    }
+    return notebook
+
+
+def run_records(notebook: Mapping[str, Any], name: str, profile: str) -> list[dict[str, Any]]:
+    """The records of a stamped notebook, with those of its whole time and memory."""
+    stamp = notebook["metadata"][STAMP]
+    costs = [
+        records.entry("time_s", stamp["time_s"], "s", "measured"),
+        records.entry("peak_ram_mb", stamp["peak_ram_mb"], "MB", "measured"),
+    ]
+    cost = {"outputs": [{"data": {records.MIME: costs}}]}
+    cells = {"cells": [*notebook["cells"], cost]}
+    return records.extract(cells, name, stamp["parameters"], profile)
 
 
 def strip_run_metadata(notebook: dict[str, Any]) -> None:

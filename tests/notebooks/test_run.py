@@ -215,14 +215,17 @@ class Page(HTMLParser):
             self.links.append(found["href"])
 
 
-@pytest.fixture(scope="session")
-def ci_run(tmp_path_factory):
-    """The walk of the repository at ci size, once for all tests."""
-    out = tmp_path_factory.mktemp("walk") / "ci"
+def walk_at_ci_size(out):
     command = [sys.executable, "-m", "greenai_nb.suite", "run", "--profile", "ci", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return out, done.stdout
+
+
+@pytest.fixture(scope="session")
+def ci_run(tmp_path_factory):
+    """The walk of the repository at ci size, once for all tests."""
+    return walk_at_ci_size(tmp_path_factory.mktemp("walk") / "ci")
 
 
 def test_the_walk_runs_at_ci_size(ci_run):
@@ -287,3 +290,30 @@ def test_copies_at_ci_size_pass_nbval(ci_run, tmp_path):
         [*command, *options], capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+OF_CLOCKS = {"s", "ms", "us", "J", "MB", "1/s"}
+ABOUT_TIME = {"02_measure_energy_honestly", "22_where_is_the_speedup", "51_energy_by_layer"}
+
+
+def reads_a_clock(record):
+    """Whether a clock, a neighbour or the memory at hand has a part in a record."""
+    counted = record["provenance"] in ("counted", "quoted")
+    ratio = record["unit"] == "times" and record["provenance"] in ("measured", "estimated")
+    return record["unit"] in OF_CLOCKS or ratio or (record["notebook"] in ABOUT_TIME and not counted)
+
+
+def numbers(out):
+    lines = (out / "records.jsonl").read_text().splitlines()
+    found = [record for record in map(json.loads, lines) if not reads_a_clock(record)]
+    return {
+        (each["notebook"], each["name"], each["claim"]): (each["value"], each["lo"], each["hi"])
+        for each in found
+    }
+
+
+def test_the_same_seed_threads_and_lock_give_the_same_numbers_to_the_last_bit(ci_run, tmp_path):
+    first, second = numbers(ci_run[0]), numbers(walk_at_ci_size(tmp_path / "again")[0])
+    assert first.keys() == second.keys() and len(first) > 80
+    apart = {key: (first[key], second[key]) for key in first if first[key] != second[key]}
+    assert not apart, apart
