@@ -87,8 +87,8 @@ def sweep(
             soft_wrap=True,
         )
         if todo and time_s and peak_mb:
-            minutes = len(todo) * time_s / side_by_side / 60
-            console.print(f"about {minutes:.1f} minutes, {peak_mb:.0f} MB a run, from what is recorded")
+            expected = len(todo) * time_s / side_by_side / 60
+            console.print(f"about {expected:.1f} minutes, {peak_mb:.0f} MB a run, from what is recorded")
         ends = _run(todo, side_by_side, scheduler) if todo else []
     bad = [end for end in ends if end["status"] in (FAILED, engine.REFUSED)]
     for end in bad:

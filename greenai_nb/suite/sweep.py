@@ -62,13 +62,18 @@ def tasks(
     """
     if lesson.reads_records:
         raise UsageError(f"{lesson.name} is made from the records of others: there is nothing to sweep")
-    mark = functools.partial(plan.fingerprint_of, lesson, root=project.root())
     found = []
     for point in points:
         parameters = plan.effective(lesson, shared, point, threads=1)
         origin = plan.origin(lesson, shared, point)
-        found.append(Task(lesson.name, parameters, origin, mark(parameters), profile, store, limits))
+        mark = _fingerprint(lesson, parameters, profile)
+        found.append(Task(lesson.name, parameters, origin, mark, profile, store, limits))
     return found
+
+
+def _fingerprint(lesson: plan.Lesson, parameters: Mapping[str, Any], profile: str) -> str:
+    """A run's name in a store, which may hold several sizes: claims are judged at some of them only."""
+    return plan.fingerprint_of(lesson, parameters, project.root(), [profile])
 
 
 @contextmanager
@@ -142,7 +147,7 @@ def work(task: Task) -> dict[str, Any]:
         return {"status": KEPT, "error": ""}
     lesson = plan.lesson_named(project.notebooks(), task.notebook)
     parameters = resolve(lesson.parameters, task.parameters, lesson.name)
-    job = plan.Job(lesson, parameters, plan.fingerprint_of(lesson, parameters, project.root()), None)
+    job = plan.Job(lesson, parameters, _fingerprint(lesson, parameters, task.profile), None)
     if job.fingerprint != task.fingerprint:
         return {"status": REFUSED, "error": f"{platform.node()} has another notebook, package or lock"}
     started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -216,6 +216,14 @@ def test_a_worker_with_another_lock_refuses(place):
     assert not notes(place)[0] and not (place / "out").exists()
 
 
+def test_the_same_values_at_another_size_are_another_run(place):
+    """A claim is judged at some sizes and recorded at others."""
+    lesson = plan.lesson_named(place / "notebooks", "03_noted")
+    sizes = [sweep.tasks(lesson, [{"n": 1}], size, {}, "x", Limits())[0] for size in ("ci", "tutorial")]
+    assert sizes[0].parameters == sizes[1].parameters
+    assert sizes[0].fingerprint != sizes[1].fingerprint
+
+
 def test_only_a_notebook_of_the_walk_is_run(place):
     task = task_for(place, "03_noted", place / "out", n=1)
     for name in ("../notebooks/03_noted", "/etc/passwd", "_template"):
