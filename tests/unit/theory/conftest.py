@@ -10,7 +10,7 @@ def slack(record_property):
     """Hold a loss against its bound, for the table at the end of the test report."""
 
     def hold(bound: str, game: str, used: float, allowed: float, room: float) -> None:
-        record_property(SLACK, (bound, game, used / allowed, room))
+        record_property(SLACK, (bound, game, float(used / allowed), float(room)))
 
     return hold
 
