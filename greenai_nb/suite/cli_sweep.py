@@ -15,7 +15,6 @@ from greenai_nb.suite import machine, plan, project
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.parameters import parse_assignments
 from greenai_nb.suite.progress import console, errors
-from greenai_nb.suite.store import RUNS
 
 if TYPE_CHECKING:
     from greenai_nb.suite.store import Store
@@ -196,14 +195,16 @@ def _run(todo: Sequence["Task"], workers: int, scheduler: str | None) -> list[di
 
 
 def _write_page(address: str) -> None:
-    """The page of a store that is a folder; elsewhere the runs have no links to be opened."""
-    from greenai_nb.suite import runner, sweep_report
+    """The page of a store, written beside its runs, to whose notebooks it links."""
+    from greenai_nb.suite import sweep_report
     from greenai_nb.suite.claims import load_claims
     from greenai_nb.suite.collect import collect, failures
+    from greenai_nb.suite.store import Store, as_folder
 
-    place = Path(address)
-    if "://" in address or not (place / RUNS).is_dir():
+    place = Store(address)
+    if not place.kept():
         return
-    content = sweep_report.page(place, collect(place), failures(place), load_claims())
-    runner.write_aside(place / "index.html", content)
-    console.print(f"open {place / 'index.html'}", soft_wrap=True)
+    with as_folder(address) as folder:
+        content = sweep_report.page(folder, collect(folder), failures(folder), load_claims())
+    place.write("index.html", content)
+    console.print(f"open {address}/index.html", soft_wrap=True)

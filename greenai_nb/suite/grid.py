@@ -88,11 +88,15 @@ def read_grid(path: Path) -> tuple[dict[str, Any], list[list[str]]]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        content = yaml.safe_load(text)
+        twice = _keys_twice(yaml.compose(text, yaml.SafeLoader))
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
         raise UsageError(f"{path} needs a key parameters, and under it names with their values")
+    if twice:
+        raise UsageError(f"{path} has the key {twice[0]} twice, and one would be lost")
     for key in content:
         if key not in KEYS:
             raise UsageError(f"{path} has an unknown key {key!r}. {nearest(str(key), KEYS)}")
@@ -104,6 +108,14 @@ def read_grid(path: Path) -> tuple[dict[str, Any], list[list[str]]]:
     if not all(isinstance(group, list) and all(isinstance(n, str) for n in group) for group in groups):
         raise UsageError(f"{path} needs lists of names under zip, such as [[width, rate]]")
     return asked, zipped
+
+
+def _keys_twice(node: Any) -> list[str]:
+    """Keys that come twice in a mapping of a YAML tree, which a loader would drop in silence."""
+    pairs = node.value if node is not None and node.id == "mapping" else []
+    keys = [key.value for key, _ in pairs]
+    below = [key for _, value in pairs for key in _keys_twice(value)]
+    return [key for at, key in enumerate(keys) if key in keys[:at]] + below
 
 
 def _split(parameter: Parameter, text: str) -> list[str]:

@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,14 +68,8 @@ class Parameter:
             if str(value).lower() in WORDS_OF_TRUTH:
                 return WORDS_OF_TRUTH[str(value).lower()]
         elif not isinstance(value, bool) and isinstance(value, int | float | str):
-            try:
-                number = float(value)
-            except (ValueError, OverflowError):
-                raise self._refusal(value) from None
-            if self.kind == "float":
-                return number
-            if number.is_integer():
-                return int(value) if isinstance(value, int) else int(number)
+            with suppress(ValueError, OverflowError):
+                return float(value) if self.kind == "float" else _whole(value)
         raise self._refusal(value)
 
     def _checked(self, value: Any) -> Any:
@@ -109,6 +104,17 @@ def declared(source: str) -> dict[str, Parameter]:
             raise UsageError(f"a parameter needs a comment that says what it is: {line}")
         found[node.target.id] = _parameter(node, text)
     return found
+
+
+def _whole(value: float | str) -> int:
+    """A whole number, of any size where it is written as one. Raises ``ValueError`` for others."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return int(value)
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(value) if isinstance(value, int) else int(number)
 
 
 def is_parameters_cell(source: str) -> bool:

@@ -27,8 +27,9 @@ def as_folder(address: str | Path) -> Iterator[Path]:
         yield Path(address)
         return
     with tempfile.TemporaryDirectory() as copy:
-        Store(str(address)).copy_to(Path(copy))
-        yield Path(copy)
+        folder = Path(copy, PurePosixPath(str(address)).name)
+        Store(str(address)).copy_to(folder)
+        yield folder
 
 
 class Store:
@@ -73,6 +74,12 @@ class Store:
             aside = f"{target}/.{path.name}.{uuid.uuid4().hex}"
             self._files.put_file(str(path), aside)
             self._files.mv(aside, f"{target}/{path.name}")
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file beside the runs, aside and renamed."""
+        aside = f"{self._root}/.{name}.{uuid.uuid4().hex}"
+        self._files.pipe_file(aside, text.encode())
+        self._files.mv(aside, f"{self._root}/{name}")
 
     def receipts(self, most: int) -> list[dict[str, Any]]:
         """What is known of some of the runs that are kept; a receipt that cannot be read is left out."""

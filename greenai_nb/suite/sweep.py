@@ -1,9 +1,9 @@
 """A sweep: one notebook at many settings, on the workers of a Dask cluster.
 
 A run is named by its fingerprint, which covers notebook, parameters, package and lock. What the store
-holds is not run again, so a sweep that was cut off goes on where it was. A worker computes the
-fingerprint itself before it runs anything: with another notebook, package or lock it refuses. A worker
-that dies costs its own run, which another worker takes over.
+holds is not run again, so a sweep that was cut off goes on where it was. Workers with another notebook,
+package or lock are found before anything runs, and one that joins later refuses: it computes the
+fingerprint itself. A worker that dies costs its own run, which another worker takes over.
 """
 
 import functools
@@ -12,7 +12,7 @@ import json
 import platform
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 KEPT, REFUSED = "kept", "refused"
+SCHEDULER_LOST = "the scheduler is gone; what is finished is kept, the same command goes on"
 LIVES = 3  # workers that may die in a run before it counts as failed
 
 Watcher = Callable[[Mapping[str, Any]], None]
@@ -112,12 +113,43 @@ def run(client: "Client", todo: Sequence[Task], watch: Watcher) -> list[dict[str
     """Run the tasks on a cluster's workers and tell of each end; gives how each ended.
 
     An end has ``fingerprint``, ``status`` (done, kept, failed or refused), ``error`` and, for a run,
-    ``time_s``. Raises ``UsageError`` where the scheduler is lost; the store keeps what is finished.
+    ``time_s``. Raises ``UsageError`` where a worker has another checkout, before anything runs, and
+    where the scheduler is lost; the store keeps what is finished.
     """
+    from distributed.client import ClosedClientError
+
+    try:
+        _compare_checkouts(client, {task.notebook for task in todo})
+        return _run(client, todo, watch)
+    except (OSError, ClosedClientError) as error:
+        raise UsageError(SCHEDULER_LOST) from error
+
+
+def _compare_checkouts(client: "Client", notebooks: Set[str]) -> None:
+    """Raise ``UsageError`` unless all workers have these notebooks, this package and this lock."""
+    client.wait_for_workers(1)
+    for notebook in notebooks:
+        here = checkout(notebook)
+        there = client.run(checkout, notebook, on_error="return")
+        apart = sorted(address for address, mark in there.items() if mark != here)
+        if apart:
+            raise UsageError(
+                f"{len(apart)} of {len(there)} workers have another {notebook}, package or lock: "
+                f"{', '.join(apart)}. Nothing was run; bring their checkouts to the version of this one."
+            )
+
+
+def checkout(notebook: str) -> str:
+    """A hash of all that a notebook's runs depend on in this checkout, whatever their parameters."""
+    lesson = plan.lesson_named(project.notebooks(), notebook)
+    return plan.fingerprint_of(lesson, {}, project.root())
+
+
+def _run(client: "Client", todo: Sequence[Task], watch: Watcher) -> list[dict[str, Any]]:
     from distributed import as_completed
 
     waiting, ends = iter(todo), list[dict[str, Any]]()
-    running: Any = as_completed()
+    running: Any = as_completed(loop=client.loop)
 
     def feed() -> None:
         """Give every free thread of a worker a run: none waits behind another while a third idles."""
@@ -128,7 +160,7 @@ def run(client: "Client", todo: Sequence[Task], watch: Watcher) -> list[dict[str
     feed()
     for future in running:
         if future.cancelled():
-            raise UsageError("the scheduler is gone; what is finished is kept, the same command goes on")
+            raise UsageError(SCHEDULER_LOST)
         problem = future.exception()
         failed = {"status": FAILED, "error": f"{type(problem).__name__}: {problem}"}
         end = {"fingerprint": future.key.removeprefix("run-")}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from conftest import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.suite import plan, project, sweep
+from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.process import FAILED, Limits
 from greenai_nb.suite.store import Store
 
@@ -280,37 +282,83 @@ def test_a_store_may_be_any_place_of_fsspec(place):
     assert len(notes(place)[0]) == 1
 
 
-def test_a_running_scheduler_is_used_and_its_loss_is_a_sentence(place):
-    dask = Path(sys.executable).with_name("dask")
-    address, started = place / "scheduler.json", []
-    for command in (
-        ["scheduler", "--port", "0", "--dashboard-address", ":0"],
-        ["worker", "--nthreads", "1"],
-    ):
-        started.append(
-            subprocess.Popen(
-                [dask, *command, "--host", "127.0.0.1", "--scheduler-file", address],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+@pytest.fixture
+def running(place):
+    """Starts a scheduler with one worker of a checkout; gives its address and process."""
+    dask, started = Path(sys.executable).with_name("dask"), []
+
+    def start(checkout):
+        address = place / f"scheduler{len(started)}.json"
+        for command in (
+            ["scheduler", "--port", "0", "--dashboard-address", ":0"],
+            ["worker", "--nthreads", "1"],
+        ):
+            started.append(
+                subprocess.Popen(
+                    [dask, *command, "--host", "127.0.0.1", "--scheduler-file", address],
+                    env=os.environ | {"GREENAI_ROOT": str(checkout)},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
             )
-        )
-    try:
         where = wait_for(
             lambda: address.exists() and json.loads(address.read_text() or "{}").get("address")
         )
-        out = place / "out"
-        code, said = greenai_sweep("03", "-p", "n=0,1", "--out", out, "--scheduler", where)
-        assert code == 0 and set(receipts(out)) == {0, 1}, said
-        process = begin("03", "-p", "n=2,3", "--out", out, "--scheduler", where, SLEEP="0")
-        wait_for(lambda: len(notes(place)[0]) > 2)
-        started[0].kill()
-        said = process.communicate(timeout=120)[0]
-        assert process.returncode == 2 and "the scheduler is gone" in said, said
-    finally:
-        for each in started:
-            each.kill()
+        return where, started[-2]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+def test_a_running_scheduler_is_used_and_its_loss_is_a_sentence(place, running):
+    where, scheduler = running(place)
+    out = place / "out"
+    code, said = greenai_sweep("03", "-p", "n=0,1", "--out", out, "--scheduler", where)
+    assert code == 0 and set(receipts(out)) == {0, 1}, said
+    process = begin("03", "-p", "n=2,3", "--out", out, "--scheduler", where, SLEEP="0")
+    wait_for(lambda: len(notes(place)[0]) > 2)
+    scheduler.kill()
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 2 and "the scheduler is gone" in said, said
     code, said = greenai_sweep("03", "-p", "n=0..3", "--out", out, "--workers", 1)
     assert code == 0 and set(receipts(out)) == {0, 1, 2, 3}, said
+
+
+def test_a_worker_with_another_lock_is_named_before_anything_runs(place, running, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(place, other)
+    (other / "requirements.lock").write_text("numpy==2.0.1\n")
+    where, _ = running(other)
+    code, said = greenai_sweep("03", "-p", "n=0,1", "--out", place / "out", "--scheduler", where)
+    assert code == 2 and "1 of 1 workers have another 03_noted, package or lock" in said, said
+    assert not notes(place)[0] and not list(place.rglob("run.json"))
+
+
+def test_a_scheduler_lost_while_a_run_is_handed_out_is_a_sentence(place):
+    class Lost:
+        loop = object()
+
+        def wait_for_workers(self, count):
+            pass
+
+        def run(self, *_, **__):
+            return {}
+
+        def nthreads(self):
+            raise OSError("connection closed")
+
+    with pytest.raises(UsageError, match="the scheduler is gone"):
+        sweep.run(Lost(), [task_for(place, "03_noted", place / "out", n=1)], print)
+
+
+def test_a_store_elsewhere_gets_its_page_too(place):
+    out = place / "out"
+    code, said = greenai_sweep("03", "-p", "n=1", "--out", f"file://{out}", "--workers", 1)
+    assert code == 0 and f"open file://{out}/index.html" in said, said
+    page = (out / "index.html").read_text()
+    (link,) = re.findall(r'href="(runs/[^"]+)"', page)
+    assert (out / link).is_file() and "sweep out</title>" in page
 
 
 def test_a_store_that_is_damaged_is_told_and_the_rest_is_used(place):

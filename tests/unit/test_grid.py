@@ -435,6 +435,7 @@ def test_a_file_needs_no_zip(tmp_path):
         ("parameters: {}\nzip: [width]", "lists of names under zip"),
         ("parameters: {}\nzip: [[1]]", "lists of names under zip"),
         ("parameters: {}\nzip:", "lists of names under zip"),
+        ("parameters: {width: 1, width: 2}", "the key width twice"),
         ("parameters: {width: [", "cannot be read as YAML"),
         ("parameters: {width: 2020-99-99}", "cannot be read as YAML"),
         ("parameters: !!python/object/apply:os.getcwd []", "cannot be read as YAML"),

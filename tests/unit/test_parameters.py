@@ -8,6 +8,7 @@ from greenai_nb.suite.parameters import declared, is_parameters_cell, parse_assi
 
 CELL = """\
 seed: int = 0  # seed, in [0, 1_000]
+mark: int = 0  # any whole number
 rate: float = 0.1  # learning rate, in [1e-6, 10]
 fast: bool = False  # whether to hurry
 name: str = "007"  # a name
@@ -38,6 +39,8 @@ def cast(name, value):
         ("seed", "007", 7),
         ("seed", "1e2", 100),
         ("seed", np.int64(5), 5),
+        ("mark", "9007199254740993", 2**53 + 1),
+        ("mark", "-1e3", -1000),
         ("rate", "1e-3", 1e-3),
         ("rate", 1, 1.0),
         ("rates", "[1e-3, 2]", [1e-3, 2.0]),
@@ -97,6 +100,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest():
 def test_defaults_are_kept_where_nothing_is_given():
     assert resolve(PARAMETERS, {"seed": "3"}, "x") == {
         "seed": 3,
+        "mark": 0,
         "rate": 0.1,
         "fast": False,
         "name": "007",
