@@ -1,58 +1,96 @@
 """Exercises that answer: not started, wrong with the smallest counter-example, or right.
 
-The solutions of a notebook are functions in ``notebooks/solutions/<notebook>.py``, with the hint as
-their docstring; the cases to try, smallest first, are listed beside them in ``CASES``.
+``notebooks/solutions/<notebook>.py`` holds a function for each exercise, with the hint as docstring. Its
+``CASES`` are the arguments to try, smallest first. Its ``MISCONCEPTIONS`` are functions that go wrong as
+people do; a reader whose function does the same on all cases is told their docstring.
 """
 
-import copy
 import importlib.util
 import inspect
-from collections.abc import Callable
-from types import ModuleType
+from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from greenai_nb.suite.errors import UsageError, nearest
+from greenai_nb.suite.kept import Kept
 from greenai_nb.suite.project import notebooks
+from greenai_nb.suite.trial import Function, try_on
 
-TOLERANCE = 1e-9
-
-
-def exercise(notebook: str, answer: Callable[..., Any]) -> None:
-    """Try a reader's function on the cases of its exercise and print what came out."""
-    print(verdict(notebook, answer))
-
-
-def verdict(notebook: str, answer: Callable[..., Any]) -> str:
-    """The sentence for a reader's function. An error in it is an answer, not a failure here."""
-    solution, cases = _solution(notebook, answer.__name__)
-    for case in cases:
-        shown = ", ".join(map(repr, case))
-        expected = solution(*copy.deepcopy(case))
-        try:
-            got = answer(*copy.deepcopy(case))
-        except Exception as error:
-            return f"wrong: {answer.__name__}({shown}) raised {type(error).__name__}: {error}"
-        if got is None or got is Ellipsis:
-            return f"not started: fill in the gap of {answer.__name__} and run the cell again"
-        if not _same(got, expected):
-            return f"wrong: {answer.__name__}({shown}) gave {got!r}, should be {expected!r}"
-    return f"right: {len(cases)} cases agree"
+KEPT = Kept("my_progress.json", "GREENAI_PROGRESS", "your progress")
+SECONDS = 2.0
+RIGHT, WRONG, NOT_STARTED = "right", "wrong", "not started"
+MOST_LINES = 20
 
 
-def hint(notebook: str, name: str) -> None:
-    """Print the hint of an exercise."""
-    print(inspect.getdoc(_solution(notebook, name)[0]))
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise as its solutions file has it."""
+
+    name: str
+    solution: Function
+    cases: list[tuple[Any, ...]]
+    misconceptions: list[Function]
 
 
-def solution(notebook: str, name: str) -> None:
-    """Print the solution of an exercise."""
-    print(inspect.getsource(_solution(notebook, name)[0]))
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of a reader's function: one of the three words, and the sentences below it."""
+
+    word: str
+    sentences: str
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.sentences}"
 
 
-def load(notebook: str) -> ModuleType:
-    """The solutions of a notebook. Raises ``UsageError`` where it has none."""
+def exercise(notebook: str, answer: Function, help: str = "", seconds: float = SECONDS) -> None:
+    """Try a reader's function on the cases of its exercise, print what came out, and keep the verdict.
+
+    ``help="hint"`` prints a hint below it, ``help="solution"`` the solution. A function that has no
+    answer after so many seconds is stopped. Nothing that the function does can stop the notebook.
+    Raises ``UsageError`` for a notebook without exercises.
+    """
+    known = exercises_of(notebook)
+    name = getattr(answer, "__name__", "")
+    if name not in known:
+        print(f"wrong: expected a function of the name {' or '.join(known)}, got {answer!r}")
+        return
+    verdict = judge(known[name], answer, seconds)
+    print(verdict)
+    _keep(notebook, name, verdict.word)
+    if help == "hint":
+        print(inspect.getdoc(known[name].solution))
+    elif help == "solution":
+        print(inspect.getsource(known[name].solution))
+    elif verdict.word != RIGHT:
+        print(f'Stuck? exercise("{notebook}", {name}, help="hint"), or help="solution"')
+
+
+def judge(asked: Exercise, answer: Function, seconds: float = SECONDS) -> Verdict:
+    """The verdict on a function. An error in it is an answer, not a failure here."""
+    tried = try_on(answer, [asked.solution, *asked.misconceptions], asked.cases, seconds)
+    wrong = next((each for each in tried if 0 not in each.agrees), None)
+    if wrong is None:
+        return Verdict(RIGHT, f"{len(tried)} cases agree")
+    if _has_gap(getattr(answer, "__code__", None)):
+        return Verdict(NOT_STARTED, f"replace the ... in {asked.name} and run the cell again")
+    lines = [f"{asked.name}({', '.join(map(repr, wrong.case))}) {wrong.did}"]
+    if wrong.printed:
+        lines += ["It printed:", *(f"  {line}" for line in wrong.printed.splitlines()[:MOST_LINES])]
+    alike = frozenset.intersection(*(each.agrees for each in tried))
+    lines += [words(each) for at, each in enumerate(asked.misconceptions, 1) if at in alike]
+    return Verdict(WRONG, "\n".join(lines))
+
+
+def words(misconception: Function) -> str:
+    """What a reader is told who has this misconception."""
+    return " ".join((misconception.__doc__ or "").split())
+
+
+def exercises_of(notebook: str) -> dict[str, Exercise]:
+    """The exercises of a notebook by name. Raises ``UsageError`` where it has none."""
     path = notebooks() / "solutions" / f"{notebook}.py"
     if not path.is_file():
         known = [each.stem for each in path.parent.glob("*.py")]
@@ -61,22 +99,33 @@ def load(notebook: str) -> ModuleType:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return {
+        name: Exercise(name, getattr(module, name), cases, module.MISCONCEPTIONS[name])
+        for name, cases in module.CASES.items()
+    }
 
 
-def _solution(notebook: str, name: str) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
-    module = load(notebook)
-    if name not in module.CASES:
-        raise UsageError(f"{notebook} has no exercise {name!r}. {nearest(name, module.CASES)}")
-    return getattr(module, name), module.CASES[name]
+def progress() -> pd.DataFrame:
+    """How many exercises of each notebook a reader has right, and how many not yet."""
+    kept, rows = KEPT.load(), {}
+    for path in sorted((notebooks() / "solutions").glob("[0-9]*.py")):
+        names = exercises_of(path.stem)
+        last = [kept.get(path.stem, {}).get(name) for name in names]
+        rows[path.stem] = {
+            "exercises": len(names),
+            "right": last.count(RIGHT),
+            "wrong": last.count(WRONG),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _same(got: Any, expected: Any) -> bool:
-    if isinstance(expected, bool | str):
-        return type(got) is type(expected) and bool(got == expected)
-    try:
-        return np.shape(got) == np.shape(expected) and bool(
-            np.allclose(np.asarray(got, float), expected, rtol=TOLERANCE, atol=TOLERANCE)
-        )
-    except (TypeError, ValueError):
-        return False
+def _has_gap(code: CodeType | None) -> bool:
+    """Whether a function still holds a ``...``, in itself or in a function within it."""
+    constants = code.co_consts if code else ()
+    return any(each is ... or (isinstance(each, CodeType) and _has_gap(each)) for each in constants)
+
+
+def _keep(notebook: str, name: str, word: str) -> None:
+    if word != NOT_STARTED:
+        kept = KEPT.load()
+        KEPT.store({**kept, notebook: kept.get(notebook, {}) | {name: word}})

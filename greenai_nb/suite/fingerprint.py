@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-PACKAGE = "greenai_nb"
+import greenai_nb
+
+PACKAGE = greenai_nb.__name__
 
 
 def code_cells(notebook: Mapping[str, Any]) -> list[str]:
@@ -38,8 +40,11 @@ def fingerprint(
     root: Path,
     others: Iterable[str] = (),
 ) -> str:
-    """A hash of all that a notebook's result depends on; ``others`` are further texts to count in."""
-    cells = code_cells(notebook)
+    """A hash of all that a notebook's result depends on; ``others`` are further texts to count in.
+
+    The package is the one in ``root``, or the one that runs where ``root`` holds notebooks alone.
+    """
+    cells, root = code_cells(notebook), _home_of_package(root)
     digest = hashlib.sha256()
     for text in cells:
         digest.update(text.encode() + b"\0")
@@ -68,6 +73,10 @@ def imported(cells: Iterable[str], root: Path) -> list[Path]:
 def of_text(text: str) -> str:
     """A short hash of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _home_of_package(root: Path) -> Path:
+    return root if (root / PACKAGE).is_dir() else Path(greenai_nb.__file__).resolve().parents[1]
 
 
 @functools.cache

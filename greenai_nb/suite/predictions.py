@@ -1,21 +1,12 @@
-"""A reader's predictions: asked before an answer is shown, scored after it, kept on this machine.
+"""A reader's predictions: asked before an answer is shown, scored after it, kept on this machine."""
 
-They lie in one JSON file beside the notebooks' folder, which git ignores; nothing is sent anywhere.
-Runs without a reader neither keep nor read them, so that published notebooks are the same for all.
-"""
-
-import json
 import math
-import os
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from greenai_nb.show.figure import is_interactive
 from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.project import root
-from greenai_nb.suite.runner import write_aside
+from greenai_nb.suite.kept import Kept
 
-FILE_VARIABLE = "GREENAI_PREDICTIONS"
+KEPT = Kept("my_predictions.json", "GREENAI_PREDICTIONS", "your record of predictions")
 LEAST, MOST = 0.01, 0.99
 
 
@@ -78,18 +69,9 @@ def scored() -> list[Prediction]:
     return [each for each in _load().values() if each.happened is not None]
 
 
-def _path() -> Path:
-    return Path(os.environ.get(FILE_VARIABLE) or root() / "my_predictions.json")
-
-
 def _load() -> dict[str, Prediction]:
-    if not is_interactive() or not _path().is_file():
-        return {}
-    return {name: Prediction(**entry) for name, entry in json.loads(_path().read_text()).items()}
+    return {name: Prediction(**entry) for name, entry in KEPT.load().items()}
 
 
 def _store(predictions: dict[str, Prediction]) -> None:
-    if not is_interactive():
-        return
-    entries = {name: asdict(each) for name, each in predictions.items()}
-    write_aside(_path(), json.dumps(entries, indent=1) + "\n")
+    KEPT.store({name: asdict(each) for name, each in predictions.items()})

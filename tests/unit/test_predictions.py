@@ -12,7 +12,7 @@ from greenai_nb.suite.predictions import predict, scored, settle
 def reader(tmp_path, monkeypatch):
     """A reader with a front end, and the file where the predictions are kept."""
     path = tmp_path / "mine.json"
-    monkeypatch.setenv(predictions.FILE_VARIABLE, str(path))
+    monkeypatch.setenv(predictions.KEPT.variable, str(path))
     monkeypatch.setenv("GREENAI_INTERACTIVE", "1")
     return path
 
@@ -65,3 +65,9 @@ def test_certainty_and_percentages_are_refused(reader, value):
     with pytest.raises(UsageError, match=r"probability in \[0.01, 0.99\], got .* write 0.7 for 70 %"):
         predict("rain", "It rains.", value)
     assert not reader.exists()
+
+
+def test_a_place_that_cannot_be_written_stops_nothing(reader, monkeypatch, capsys):
+    monkeypatch.setenv(predictions.KEPT.variable, str(reader.parent / "absent" / "mine.json"))
+    predict("rain", "It rains.", 0.3)
+    assert "your record of predictions is not kept: No such file" in capsys.readouterr().out

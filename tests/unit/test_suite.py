@@ -3,12 +3,12 @@ import math
 
 import pandas as pd
 import pytest
-from conftest import PARAMETERS, RECORD, cell, write_notebook
 from hypothesis import given
 from hypothesis import strategies as st
+from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 from scipy import stats
 
-from greenai_nb.suite import claims, exercises, notebook, plan, project, records, report
+from greenai_nb.suite import claims, notebook, plan, project, records, report
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.fingerprint import fingerprint, imported
 
@@ -147,73 +147,6 @@ def test_askedare_read_back_complete(tmp_path):
         records.collect(tmp_path / "absent")
 
 
-SOLVED = {
-    (name, exercise)
-    for name in (path.stem for path in (project.notebooks() / "solutions").glob("*.py"))
-    for exercise in exercises.load(name).CASES
-}
-
-
-@pytest.mark.parametrize(("name", "exercise"), sorted(SOLVED))
-def test_solutions_are_right_and_stubs_are_not_started(name, exercise):
-    solution = getattr(exercises.load(name), exercise)
-    assert exercises.verdict(name, solution).startswith("right")
-
-    def stub(*_):
-        return ...
-
-    stub.__name__ = exercise
-    assert exercises.verdict(name, stub).startswith("not started")
-    assert solution.__doc__.startswith("Hint:")
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [
-        ("12_sparsity_penalty", lambda weights, scale: 4 * len(weights) * math.log(1 + 1 / scale)),
-        ("12_sparsity_penalty", lambda weights, scale: 1 / 0),
-        ("12_sparsity_penalty", lambda weights, scale: "a lot"),
-        ("12_sparsity_penalty", lambda weights, scale: [0.0]),
-    ],
-)
-def test_a_wrong_answer_is_told_the_smallest_case(name, wrong):
-    wrong.__name__ = "my_penalty"
-    said = exercises.verdict(name, wrong)
-    assert said.startswith("wrong: my_penalty(")
-
-
-def test_misconceptions_are_rejected():
-    def accepts(log_uniform, before, after, lam, prior_ratio):
-        return log_uniform > -lam * (after - before) + prior_ratio
-
-    def xnor_dot(a, b, n):
-        return n - (a ^ b).bit_count()
-
-    def prune_smallest(weights, share):
-        order = sorted(range(len(weights)), key=lambda at: weights[at])
-        return [0.0 if at in order[: round(share * len(weights))] else w for at, w in enumerate(weights)]
-
-    for name, answer in (
-        ("31_accept_or_reject", accepts),
-        ("21_xnor_layers", xnor_dot),
-        ("41_prune_and_survive", prune_smallest),
-    ):
-        assert exercises.verdict(name, answer).startswith("wrong")
-
-
-def test_stubs_in_the_notebooks_have_their_solutions_signature():
-    import inspect
-    import re
-
-    for name, lesson in plan.lessons(project.notebooks()).items():
-        text = "\n".join("".join(c["source"]) for c in lesson.content["cells"])
-        called = set(re.findall(r'^exercise\("(\w+)", (\w+)\)', text, re.M))
-        assert called == {pair for pair in SOLVED if pair[0] == name} and called
-        for _, exercise in called:
-            signature = str(inspect.signature(getattr(exercises.load(name), exercise)))
-            assert f"def {exercise}{signature}:" in text
-
-
 def test_the_fingerprint_sees_code_parameters_every_imported_module_and_its_tables(tmp_path):
     package = tmp_path / "greenai_nb"
     package.mkdir()
@@ -247,6 +180,14 @@ def test_the_fingerprint_sees_code_parameters_every_imported_module_and_its_tabl
     assert mark() != third
     content["cells"][0]["source"] += "\n1"
     assert mark() != third
+
+
+def test_where_there_are_notebooks_alone_the_package_that_runs_counts(tmp_path):
+    content = {"cells": [cell("from greenai_nb.suite import errors")]}
+    here = fingerprint(content, NO_PROFILE, project.root())
+    assert fingerprint(content, NO_PROFILE, tmp_path) == here
+    (tmp_path / "greenai_nb").mkdir()
+    assert fingerprint(content, NO_PROFILE, tmp_path) != here
 
 
 def test_profiles_and_overrides_are_laid_over_the_defaults(small_project):

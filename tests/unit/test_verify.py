@@ -5,7 +5,7 @@ import math
 import sys
 
 import pytest
-from conftest import PARAMETERS, RECORD, write_notebook
+from notebook_files import PARAMETERS, RECORD, write_notebook
 
 from greenai_nb.suite import cli, plan, project, records, verify
 
