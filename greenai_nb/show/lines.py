@@ -28,13 +28,15 @@ def band(
 def label_ends(ax: Axes, points: Mapping[str, tuple[float, float, str]]) -> None:
     """Write each line's name at its end instead of in a legend, moved apart where they would touch.
 
-    ``points`` maps a name to the line's last x and y and its colour. The axes keep their limits.
+    ``points`` maps a name to the line's last x and y and its colour. The axes keep their limits; a line
+    that leaves them has its name at the edge.
     """
     low, high = ax.get_ylim()
     wanted = sorted(points.items(), key=lambda item: item[1][1])
     heights: list[float] = []
     for _, (_, y, _) in wanted:
         level = ax.transAxes.inverted().transform(ax.transData.transform((0, y)))[1]
+        level = min(max(level, 0.0), 1.0)
         heights.append(max(level, heights[-1] + TEXT_HEIGHT if heights else level))
     for (name, (_, _, colour)), height in zip(wanted, heights, strict=True):
         ax.text(1.01, height, name, color=colour, transform=ax.transAxes, va="center", fontsize=9)

@@ -13,6 +13,7 @@ from typing import Any
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.fingerprint import code_cells, source
 from greenai_nb.suite.plan import STAMP, Lesson, committed_fingerprint
+from greenai_nb.suite.report import PICTURES
 from greenai_nb.suite.runner import strip_run_metadata, write_aside
 
 MAX_CELLS = 45
@@ -94,9 +95,10 @@ def _output_faults(output: Mapping[str, Any]) -> list[str]:
     if output["output_type"] == "stream" and output["name"] == "stderr":
         found.append(f"wrote to standard error: {source({'source': output['text']})[:80]!r}")
     data = output.get("data", {})
-    alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
-    if "image/png" in data and len(alt.split()) < 5:
-        found.append("shows a picture without a description")
+    for mime in PICTURES & data.keys():
+        alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
+        if len(alt.split()) < 5:
+            found.append("shows a picture without a description")
     texts = [output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")]
     if any(MACHINE_PATH.search(text if isinstance(text, str) else "".join(text)) for text in texts):
         found.append("prints a path of one machine")

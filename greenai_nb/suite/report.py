@@ -1,6 +1,7 @@
 """The two faces of a run: a closing table in the terminal and one page that opens offline."""
 
 import math
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,6 +16,8 @@ from greenai_nb.suite.plan import STAMP
 if TYPE_CHECKING:
     from rich.table import Table
 
+PNG = "image/png"
+PICTURES = {PNG, "image/svg+xml"}
 NOT_RUN, NOT_OBTAINED = "not run", "not obtained"
 COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 
@@ -67,14 +70,15 @@ def closing_table(rows: Sequence[Row]) -> "Table":
 
 
 def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Base64 pictures of an executed notebook with their descriptions."""
+    """The pictures of an executed notebook as data addresses, with their descriptions."""
     found = []
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
-            picture = output.get("data", {}).get("image/png")
-            if picture:
-                alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
-                found.append(("".join(picture).replace("\n", ""), alt))
+            for mime in PICTURES & output.get("data", {}).keys():
+                text = source({"source": output["data"][mime]})
+                content = text.replace("\n", "") if mime == PNG else b64encode(text.encode()).decode()
+                alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
+                found.append((f"data:{mime};base64,{content}", alt))
     return found
 
 
