@@ -1,4 +1,4 @@
-# make run · make test · make lab · make sweep · make bench · make lint · make publish
+# make run · make test · make browser · make lab · make sweep · make site · make bench · make lint · make publish
 PYTHON ?= python3
 PROFILE ?= tutorial
 ARGS ?=
@@ -14,11 +14,17 @@ run: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
+browser: $(READY)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
 lab: $(READY)
-	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.news_url= --LabApp.extension_manager=readonly notebooks $(ARGS)
+	$(BIN)/greenai lab $(ARGS)
 
 sweep: $(READY)
 	$(BIN)/greenai sweep --profile $(PROFILE) $(ARGS)
+
+site: $(READY)
+	$(BIN)/sphinx-build -W --keep-going -q -j auto -c docs -d build/doctrees . build/site $(ARGS)
 
 bench: $(READY)
 	set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
@@ -29,8 +35,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Notebook 00 quotes what the others have published, so it comes once more.
 publish: $(READY)
 	$(BIN)/greenai run
+	$(BIN)/greenai publish
+	$(BIN)/greenai run 00 --force
 	$(BIN)/greenai publish
 
 $(READY): requirements.lock pyproject.toml
@@ -40,4 +49,4 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: run test lab sweep bench lint publish
+.PHONY: run test browser lab sweep site bench lint publish

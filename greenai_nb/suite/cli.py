@@ -1,4 +1,4 @@
-"""The command line: ``greenai list``, ``run``, ``publish``; many runs are in ``cli_sweep``."""
+"""The command line: ``list``, ``run``, ``publish``, ``workspace``, ``lab``; many runs: ``cli_sweep``."""
 
 import signal
 import time
@@ -115,6 +115,44 @@ def publish(
         publish_one(lesson, walk, project.root(), folder)
         size = lesson.path.stat().st_size
         console.print(f"{lesson.name}: {size / 1000:.0f} kB")
+
+
+@app.command()
+def workspace(
+    folder: Annotated[Path, typer.Argument(help="A new folder, or a workspace to bring up to date.")],
+) -> None:
+    """Copy the walk to a folder of your own; called again, it renews what you have not edited."""
+    from greenai_nb.suite import workspace as own
+
+    changes = own.update(project.root(), folder)
+    new = sum(change.kind == own.NEW for change in changes)
+    for change in changes:
+        if change.kind != own.NEW:
+            console.print(change.sentence, soft_wrap=True)
+    console.print(
+        f"{new or 'no'} new files. Open it with: greenai lab --workspace {folder}", soft_wrap=True
+    )
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def lab(
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Options for Jupyter, such as --port=9000.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--workspace", help="Where to work; workspace/ by default.")
+    ] = None,
+) -> None:
+    """Open JupyterLab on this machine, in a workspace, so that the checkout stays as it is."""
+    from greenai_nb.suite import lab as server
+    from greenai_nb.suite import workspace as own
+
+    place = (folder or project.root() / "workspace").resolve()
+    for change in own.update(project.root(), place):
+        if change.kind not in (own.NEW, own.KEPT):
+            console.print(change.sentence, soft_wrap=True)
+    console.print(f"JupyterLab works in {place}; Ctrl-C ends it", soft_wrap=True)
+    server.start(place, options or [])
 
 
 def main() -> None:
