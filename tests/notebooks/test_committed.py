@@ -94,6 +94,11 @@ def spoil_description(lesson):
     output["metadata"] = {}
 
 
+def spoil_description_of_a_diagram(lesson):
+    picture = {"data": {"image/svg+xml": "<svg/>"}, "metadata": {"image/svg+xml": {"alt": "a chain"}}}
+    lesson.content["cells"][2]["outputs"] = [{"output_type": "display_data", **picture}]
+
+
 def spoil_metadata(lesson):
     lesson.content["cells"][2]["metadata"]["execution"] = {"iopub.status.busy": "now"}
 
@@ -134,6 +139,7 @@ def spoil_marked(lesson):
         (spoil_order, "top to bottom"),
         (spoil_error, "ended in an error"),
         (spoil_description, "without a description"),
+        (spoil_description_of_a_diagram, "without a description"),
         (spoil_metadata, "metadata that a run leaves"),
         (spoil_papermill, "papermill's metadata"),
         (spoil_path, "path of one machine"),

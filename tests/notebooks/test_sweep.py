@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PARAMETERS, RECORD, cell, write_notebook
+from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.suite import plan, project, sweep
 from greenai_nb.suite.errors import UsageError
