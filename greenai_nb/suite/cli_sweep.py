@@ -131,7 +131,8 @@ def verify(
     rows = pages.ledger(claims.load_claims(), here)
     console.print(pages.closing_table(rows))
     found = judging.agreements(here, judging.reference(walk))
-    console.print(judging.table(found))
+    if (departures := judging.table(found)).row_count:
+        console.print(departures)
     judged = [each.agrees for each in found if each.agrees is not None]
     verdicts = Counter(row.verdict for row in rows)
     said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
