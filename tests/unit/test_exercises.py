@@ -321,6 +321,7 @@ def test_an_interrupt_ends_the_child(tmp_path):
     def interrupt():
         while not (tmp_path / "pid").is_file():
             time.sleep(0.01)
+        time.sleep(0.5)  # the parent listens by now: an interrupt within a finalizer would be lost
         os.kill(os.getpid(), signal.SIGINT)
 
     before = open_files()
