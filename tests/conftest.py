@@ -9,6 +9,7 @@ from hypothesis import settings
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.data.datasets import Dataset, Split
+from greenai_nb.suite import exercises, predictions
 
 # The same examples on every machine, however slow it is.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -58,6 +59,16 @@ def small_project(tmp_path: Path) -> Path:
     (root / "requirements.lock").write_text("numpy==2.0.0\n")
     (root / "claims.yaml").write_text("[]\n")
     return root
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch) -> Path:
+    """A reader with a front end, and the file where what they leave behind is kept."""
+    path = tmp_path / "mine.json"
+    for kept in (exercises.KEPT, predictions.KEPT):
+        monkeypatch.setenv(kept.variable, str(path))
+    monkeypatch.setenv("GREENAI_INTERACTIVE", "1")
+    return path
 
 
 @pytest.fixture

@@ -8,15 +8,6 @@ from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.predictions import predict, scored, settle
 
 
-@pytest.fixture
-def reader(tmp_path, monkeypatch):
-    """A reader with a front end, and the file where the predictions are kept."""
-    path = tmp_path / "mine.json"
-    monkeypatch.setenv(predictions.KEPT.variable, str(path))
-    monkeypatch.setenv("GREENAI_INTERACTIVE", "1")
-    return path
-
-
 def test_a_prediction_is_kept_and_scored(reader, capsys):
     predict("rain", "It rains.", 0.7)
     predict("snow", "It snows.", 0.2)
