@@ -9,11 +9,12 @@ import typer
 from rich.table import Table
 
 from greenai_nb.suite import cli_sweep, machine, plan, project
+from greenai_nb.suite.cli_sweep import FAILED_RUN, INTERRUPTED
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.parameters import parse_assignments
 from greenai_nb.suite.progress import Board, console, errors
 
-FAILED_RUN, WRONG_USE, INTERRUPTED = 1, 2, 130
+WRONG_USE = 2
 
 app = typer.Typer(
     help="Run the notebooks of greenai-nb and hold their numbers against the claims.",
