@@ -301,17 +301,17 @@ def test_torch_works_in_the_child_after_it_used_threads_in_the_parent(two_thread
     assert torch.get_num_threads() == 2
 
 
-def open_files():
-    return psutil.Process().num_fds()
+def belongings():
+    """The children of this process, and how many files it has open."""
+    return psutil.Process().children(), psutil.Process().num_fds()
 
 
 def test_nothing_is_left_of_a_child():
     judge(DOUBLE, double)
-    before = open_files()
+    before = belongings()
     for answer in (double, squared, loops, recurses, lambda numbers: os._exit(1)):
         judge(DOUBLE, answer, SOON)
-    assert open_files() == before
-    assert psutil.Process().children() == [] and multiprocessing.active_children() == []
+    assert belongings() == before and multiprocessing.active_children() == []
 
 
 def test_an_interrupt_ends_the_child(tmp_path):
@@ -325,11 +325,11 @@ def test_an_interrupt_ends_the_child(tmp_path):
         time.sleep(0.5)  # the parent listens by now: an interrupt within a finalizer would be lost
         os.kill(os.getpid(), signal.SIGINT)
 
-    before = open_files()
+    before = belongings()
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         judge(DOUBLE, answer, 30)
-    assert psutil.Process().children() == [] and open_files() == before
+    assert belongings() == before
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
