@@ -228,6 +228,8 @@ class PackedNet:
             raise TypeError(f"the input must be a tensor of floats, got {getattr(x, 'dtype', type(x))}")
         if not np.isfinite(x.detach().numpy()).all():
             raise ValueError("the input holds NaN or infinite numbers: clean it before the network")
+        if not len(x):
+            return self(x.new_zeros(1, *x.shape[1:]))[:0]
         fit = NUMBERS_AT_ONCE // max(1, x[:1].numel())
         parts = x.split(max(1, min(fit, -(-len(x) // self.threads))))
         if self.threads == 1:

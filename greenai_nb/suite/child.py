@@ -57,6 +57,8 @@ def messages(work: Callable[[Say], None], seconds: float) -> Generator[dict[str,
     except (EOFError, OSError):
         raise Stopped("ended the process in which it was tried") from None
     finally:
+        with contextlib.suppress(ProcessLookupError):  # it ended before it led a group
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.join()
         process.close()
@@ -85,6 +87,7 @@ def _child(work: Callable[[Say], None], sender: Connection) -> NoReturn:
 
 
 def _cut_off_from_the_kernel() -> None:
+    os.setsid()  # what the work starts ends with it
     gc.freeze()  # the kernel's sockets are not the child's to collect
     faulthandler.disable()
     signal.set_wakeup_fd(-1)

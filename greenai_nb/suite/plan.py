@@ -181,6 +181,11 @@ def is_done(job: Job, out: Path) -> bool:
     return _stamp_in(out, job.name).get("fingerprint") == job.fingerprint
 
 
+def is_fresh(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> bool:
+    """Whether a lesson's committed outputs were made by the code that stands beside them."""
+    return lesson.stamp.get("fingerprint") == committed_fingerprint(lesson, walk, root)
+
+
 def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> str:
     """The fingerprint that a lesson's committed outputs should carry: code, values, claims, package."""
     others = (

@@ -45,7 +45,7 @@ def predict(question: str, statement: str, probability: float | None) -> None:
         print(f"answered before: your first prediction of {kept[question].probability:.0%} counts")
         return
     _store(kept | {question: Prediction(statement, float(probability))})
-    print(f"kept: you give it {probability:.0%}")
+    print(f"you give it {probability:.0%}")
 
 
 def settle(question: str, happened: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from greenai_nb.suite.errors import UsageError
 from greenai_nb.suite.fingerprint import code_cells, source
-from greenai_nb.suite.plan import STAMP, Lesson, committed_fingerprint
+from greenai_nb.suite.plan import STAMP, Lesson, committed_fingerprint, is_fresh
 from greenai_nb.suite.report import PICTURES
 from greenai_nb.suite.runner import strip_run_metadata, write_aside
 
@@ -57,7 +57,7 @@ def faults(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> list[str]:
     counts = [cell["execution_count"] for cell in cells]
     if counts != list(range(1, len(cells) + 1)):
         found.append("was not run once from top to bottom: cells are numbered " + repr(counts))
-    if lesson.stamp.get("fingerprint") != committed_fingerprint(lesson, walk, root):
+    if not is_fresh(lesson, walk, root):
         found.append("is stale: its outputs were made by other code; make publish")
     for number, cell in enumerate(lesson.content["cells"], 1):
         for output in cell.get("outputs", ()):

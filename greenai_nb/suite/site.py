@@ -54,10 +54,7 @@ def ledger(root: Path) -> list[report.Row]:
 def _card(lesson: plan.Lesson, walk: Mapping[str, plan.Lesson], root: Path) -> Card:
     opening, stamp = source(lesson.content["cells"][0]), lesson.stamp
     promise, level = PROMISE.search(opening), LEVEL.search(opening)
-    outputs = NONE
-    if stamp:
-        fresh = stamp["fingerprint"] == plan.committed_fingerprint(lesson, walk, root)
-        outputs = UP_TO_DATE if fresh else OLDER
+    outputs = UP_TO_DATE if plan.is_fresh(lesson, walk, root) else OLDER if stamp else NONE
     return Card(
         lesson.name,
         lesson.title,

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -312,6 +313,17 @@ def test_nothing_is_left_of_a_child():
     for answer in (double, squared, loops, recurses, lambda numbers: os._exit(1)):
         judge(DOUBLE, answer, SOON)
     assert belongings() == before and multiprocessing.active_children() == []
+
+
+def test_what_an_answer_starts_ends_with_it(tmp_path):
+    def answer(numbers):
+        started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (tmp_path / "pid").write_text(str(started.pid))
+        return double(numbers)
+
+    assert judge(DOUBLE, answer, 20).word == "right"
+    started = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(started) or psutil.Process(started).status() == psutil.STATUS_ZOMBIE
 
 
 def test_an_interrupt_ends_the_child(tmp_path):

@@ -79,6 +79,11 @@ def test_threads_and_pieces_share_a_batch_and_change_nothing(monkeypatch, number
         replace(packed, threads=0)
 
 
+def test_no_images_have_no_answers():
+    net = settled(vgg_like(), 2, 8, 8)
+    assert torch.equal(pack(net)(torch.empty(0, 2, 8, 8)), net(torch.empty(0, 2, 8, 8)))
+
+
 @torch.inference_mode()
 def test_integers_inside_are_the_same():
     torch.manual_seed(5)

@@ -20,7 +20,7 @@ def test_a_prediction_is_kept_and_scored(reader, capsys):
     ]
     assert [each.loss for each in scored()] == pytest.approx([-math.log(0.7), -math.log(0.8)])
     said = capsys.readouterr().out
-    assert "kept: you give it 70%" in said and "lose 0.36 nats; a coin would lose 0.69" in said
+    assert "you give it 70%" in said and "lose 0.36 nats; a coin would lose 0.69" in said
 
 
 def test_hindsight_does_not_change_a_prediction(reader, capsys):
