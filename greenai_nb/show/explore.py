@@ -25,7 +25,7 @@ p.greenai-drawing { animation: greenai-appear 0s 0.4s both; margin: 0; }
 @keyframes greenai-appear { from { visibility: hidden; } to { visibility: visible; } }
 </style>
 <p class="greenai-restarted" role="alert">
-The kernel was restarted: run this cell again to move the sliders.</p>"""
+The kernel was restarted: run the cells above and this one again to move the sliders.</p>"""
 DRAWING = '<p class="greenai-drawing">drawing ...</p>'
 FALLBACK = "[sliders] Run this cell to move them; the panels above show fixed settings."
 

@@ -47,6 +47,7 @@ def messages(work: Callable[[Say], None], seconds: float) -> Generator[dict[str,
     with warnings.catch_warnings():  # of Python 3.12, about threads: the child uses none of them
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
+    assert process.pid
     try:
         sender.close()
         end = time.monotonic() + seconds

@@ -113,9 +113,9 @@ def receipt(reading: EnergyReading, **operations: float) -> None:
             hi=reading.high_j,
         ),
     ]
-    energy = f"{reading.energy_j:.0f} J"
+    energy = f"{reading.energy_j:.1f} J"
     if reading.low_j < reading.high_j:
-        energy = f"{reading.low_j:.0f} to {reading.high_j:.0f} J"
+        energy = f"{reading.low_j:.1f} to {reading.high_j:.1f} J"
     lines = [
         f"time        {reading.time_s:.1f} s, CPU {reading.cpu_s:.1f} s (measured)",
         f"memory      {peak_ram_mb():.0f} MB at the peak (measured)",

@@ -132,7 +132,7 @@ def test_a_slow_drawing_and_a_restarted_kernel_are_said(widgets):
     during, after = seen[-2:]
     assert "drawing ..." in during and "drawing ..." not in after
     assert ".jupyter-widgets-disconnected" in after and 'role="alert"' in after
-    assert "run this cell again" in after
+    assert "run the cells above and this one again" in after
 
 
 def test_without_the_widgets_a_reader_is_told_what_to_do(widgets, displayed):

@@ -130,7 +130,7 @@ def test_a_receipt_never_shows_energy_without_its_provenance(displayed):
 
     notebook.receipt(Reading(5.0, 4.0, 6.0, "estimated", "by a model", 2.0, 1.5), proposals=10)
     text = displayed[0][0]["text/plain"]
-    assert "4 to 6 J (estimated: by a model)" in text and "10 proposals (counted)" in text
+    assert "4.0 to 6.0 J (estimated: by a model)" in text and "10 proposals (counted)" in text
     energy = [r for r in displayed[0][0][records.MIME] if r["name"] == "energy_j"]
     assert energy[0]["provenance"] == "estimated" and (energy[0]["lo"], energy[0]["hi"]) == (4.0, 6.0)
 
