@@ -16,8 +16,9 @@ Drawing = Callable[..., tuple[Figure, str]]
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 # Jupyter marks a widget whose kernel is gone. A slow drawing is said only after a while, so that a
-# quick one does not flicker.
+# quick one does not flicker. The words beside a slider have the place that they need.
 NOTICE = """<style>
+.greenai-explorer .widget-inline-hbox .widget-readout { max-width: none; }
 .widget-html p.greenai-restarted { display: none; margin: 0; font-weight: bold; }
 .jupyter-widgets-disconnected p.greenai-restarted { display: block; }
 .jupyter-widgets-disconnected p.greenai-drawing { display: none; }
@@ -88,7 +89,7 @@ def _sliders(
     for slider in sliders.values():
         slider.observe(update, "value")
     update()
-    box = ipywidgets.VBox([*sliders.values(), notice, picture, words])
+    box = ipywidgets.VBox([*sliders.values(), notice, picture, words]).add_class("greenai-explorer")
     display({**box._repr_mimebundle_(), "text/plain": FALLBACK}, raw=True)
 
 

@@ -45,6 +45,7 @@ PRINTED = f"""at => {NOTEBOOK}.content.model.sharedModel.cells[at].getOutputs()
 RESTART = """() => {
   jupyterapp.commands.execute('kernelmenu:restart').then(() => { window.kernelIsNew = true; });
 }"""
+CUT_OFF = "all => all.filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"
 SHUT_DOWN = f"() => {NOTEBOOK}.sessionContext.shutdown()"
 # Milliseconds from the next key press to a frame with another picture, all of it there; null if none.
 WATCH_PICTURE = f"""([picture, patience]) => {{
@@ -121,6 +122,10 @@ class Sheet:
     def explorers(self) -> list[Locator]:
         """The cells that show sliders."""
         return self.page.locator(".jp-CodeCell").filter(has=self.page.locator(".noUi-handle")).all()
+
+    def cut_off(self, explorer: Locator) -> list[str]:
+        """The words beside sliders that do not fit their place."""
+        return list(explorer.locator(".widget-readout").evaluate_all(CUT_OFF))
 
     def step(self, explorer: Locator, slider: Locator) -> Step | None:
         """Move a slider by a step, and see the picture change; None if it stays as it is."""

@@ -66,6 +66,7 @@ def test_each_slider_moves_the_picture_and_its_words(sheet, request):
     assert explorers, "no sliders"
     updates = request.config.stash.setdefault(UPDATES, {})
     for number, explorer in enumerate(explorers, 1):
+        assert sheet.cut_off(explorer) == []
         for slider in explorer.locator(".noUi-handle").all():
             steps = [step for _ in range(STEPS) if (step := sheet.step(explorer, slider))]
             assert any(step.words for step in steps), (number, slider.get_attribute("aria-valuetext"))

@@ -1,9 +1,9 @@
+import ipywidgets
 import matplotlib
 
 matplotlib.use("agg")
 import base64
 import io
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,11 +59,11 @@ def test_panels_are_shown_to_everybody(displayed, monkeypatch):
 def widgets(displayed, monkeypatch):
     """Explore with a front end: gives the sliders, the notice, the picture and the words."""
     monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "1")
-    made = []
+    made, box = [], ipywidgets.VBox
 
     def vertical(children):
         made.append(children)
-        return SimpleNamespace(_repr_mimebundle_=lambda: {"text/plain": "VBox(...)"})
+        return box(children)
 
     monkeypatch.setattr("ipywidgets.VBox", vertical)
 
