@@ -326,7 +326,15 @@ def test_what_an_answer_starts_ends_with_it(tmp_path):
     assert not psutil.pid_exists(started) or psutil.Process(started).status() == psutil.STATUS_ZOMBIE
 
 
-def test_an_interrupt_ends_the_child(tmp_path):
+@pytest.fixture
+def heard_interrupts():
+    """Interrupts as a kernel has them; where the tests run in the background, a shell has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_ends_the_child(tmp_path, heard_interrupts):
     def answer(numbers):
         (tmp_path / "pid").write_text(str(os.getpid()))
         loops(numbers)
