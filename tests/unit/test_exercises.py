@@ -328,7 +328,7 @@ def test_what_an_answer_starts_ends_with_it(tmp_path):
 
 @pytest.fixture
 def heard_interrupts():
-    """Interrupts as a kernel has them; where the tests run in the background, a shell has them ignored."""
+    """Interrupts as a kernel has them: a shell has them ignored by what it runs in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
