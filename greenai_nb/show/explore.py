@@ -17,16 +17,18 @@ NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 # Jupyter marks a widget whose kernel is gone. A slow drawing is said only after a while, so that a
 # quick one does not flicker. The words beside a slider have the place that they need.
-NOTICE = """<style>
+STYLE = """<style>
 .greenai-explorer .widget-inline-hbox .widget-readout { max-width: none; }
 .widget-html p.greenai-restarted { display: none; margin: 0; font-weight: bold; }
 .jupyter-widgets-disconnected p.greenai-restarted { display: block; }
 .jupyter-widgets-disconnected p.greenai-drawing { display: none; }
 p.greenai-drawing { animation: greenai-appear 0s 0.4s both; margin: 0; }
 @keyframes greenai-appear { from { visibility: hidden; } to { visibility: visible; } }
-</style>
-<p class="greenai-restarted" role="alert">
-The kernel was restarted: run the cells above and this one again to move the sliders.</p>"""
+</style>"""
+RESTARTED = (
+    '<p class="greenai-restarted" role="alert">'
+    "The kernel was restarted: run the cells above and this one again to move the sliders.</p>"
+)
 DRAWING = '<p class="greenai-drawing">drawing ...</p>'
 FALLBACK = "[sliders] Run this cell to move them; the panels above show fixed settings."
 
@@ -76,7 +78,7 @@ def _sliders(
     picture, words = ipywidgets.HTML(), ipywidgets.HTML()
 
     def update(_change: object = None) -> None:
-        notice.value = NOTICE + DRAWING
+        notice.value = STYLE + RESTARTED + DRAWING
         try:
             with _no_figure_left():
                 fig, alt = draw(**{**start, **{name: slider.value for name, slider in sliders.items()}})
@@ -84,7 +86,7 @@ def _sliders(
             words.value = f'<p role="status">{html.escape(alt)}</p>'
         except Exception as error:
             words.value = f'<p role="alert">{html.escape(f"{type(error).__name__}: {error}")}</p>'
-        notice.value = NOTICE
+        notice.value = STYLE + RESTARTED
 
     for slider in sliders.values():
         slider.observe(update, "value")

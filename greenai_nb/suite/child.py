@@ -58,7 +58,7 @@ def messages(work: Callable[[Say], None], seconds: float) -> Generator[dict[str,
     except (EOFError, OSError):
         raise Stopped("ended the process in which it was tried") from None
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it ended before it led a group
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # no group yet, or no longer
             os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.join()

@@ -46,6 +46,7 @@ RESTART = """() => {
   jupyterapp.commands.execute('kernelmenu:restart').then(() => { window.kernelIsNew = true; });
 }"""
 CUT_OFF = "all => all.filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"
+BESIDE = ".widget-readout"
 SHUT_DOWN = f"() => {NOTEBOOK}.sessionContext.shutdown()"
 # Milliseconds from the next key press to a frame with another picture, all of it there; null if none.
 WATCH_PICTURE = f"""([picture, patience]) => {{
@@ -123,9 +124,13 @@ class Sheet:
         """The cells that show sliders."""
         return self.page.locator(".jp-CodeCell").filter(has=self.page.locator(".noUi-handle")).all()
 
+    def words_beside(self, explorer: Locator) -> list[str]:
+        """The words beside the sliders of an explorer."""
+        return list(explorer.locator(BESIDE).all_text_contents())
+
     def cut_off(self, explorer: Locator) -> list[str]:
         """The words beside sliders that do not fit their place."""
-        return list(explorer.locator(".widget-readout").evaluate_all(CUT_OFF))
+        return list(explorer.locator(BESIDE).evaluate_all(CUT_OFF))
 
     def step(self, explorer: Locator, slider: Locator) -> Step | None:
         """Move a slider by a step, and see the picture change; None if it stays as it is."""

@@ -66,8 +66,9 @@ def test_each_slider_moves_the_picture_and_its_words(sheet, request):
     assert explorers, "no sliders"
     updates = request.config.stash.setdefault(UPDATES, {})
     for number, explorer in enumerate(explorers, 1):
-        assert sheet.cut_off(explorer) == []
-        for slider in explorer.locator(".noUi-handle").all():
+        sliders = explorer.locator(".noUi-handle").all()
+        assert len(sheet.words_beside(explorer)) == len(sliders) and sheet.cut_off(explorer) == []
+        for slider in sliders:
             steps = [step for _ in range(STEPS) if (step := sheet.step(explorer, slider))]
             assert any(step.words for step in steps), (number, slider.get_attribute("aria-valuetext"))
             updates.setdefault((sheet.name, number), []).extend(step.milliseconds for step in steps)
