@@ -326,6 +326,15 @@ def test_what_an_answer_starts_ends_with_it(tmp_path):
     assert not psutil.pid_exists(started) or psutil.Process(started).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_a_group_that_is_gone_is_no_error(monkeypatch, error):
+    def gone(*_):
+        raise error
+
+    monkeypatch.setattr(os, "killpg", gone)
+    assert judge(DOUBLE, double).word == "right"
+
+
 @pytest.fixture
 def heard_interrupts():
     """Interrupts as a kernel has them: a shell has them ignored by what it runs in the background."""
