@@ -16,27 +16,26 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from greenai_nb.suite.benchmark import Row, report
 from torch.nn import functional
 
 from greenai_nb.data.datasets import load
 from greenai_nb.data.fetch import DataUnavailableError
-from greenai_nb.learn.filter_chain import Settings, sweep
-from greenai_nb.learn.filter_moves import HIDDEN
-from greenai_nb.learn.filter_state import chain_at, write
-from greenai_nb.learn.metropolis import Move, steps
-from greenai_nb.learn.proposals import Redraw, ScaleMixture
-from greenai_nb.learn.selections import Weights
-from greenai_nb.learn.starts import start_from_patches, start_sparse
+from greenai_nb.learn.accept_reject import Move, steps
+from greenai_nb.learn.fast.chain import Settings, sweep
+from greenai_nb.learn.fast.kernels import HIDDEN
+from greenai_nb.learn.fast.state import chain_at, write
+from greenai_nb.learn.initial_weights import start_from_patches, start_sparse
+from greenai_nb.learn.moves import Redraw, ScaleMixture, Weights
 from greenai_nb.nets.architectures import mlp, shallow_binary_cnn, shallow_cnn
-from greenai_nb.suite.benchmark import Row, report
 from greenai_nb.theory.prior import HeavyTail
 
 WARM, TIMED, CHECKED, ROUNDS, PLAIN = 100_000, 9_600, 160, 7, 12
 FORWARD_GOAL, FLAT_GOAL, MEMORY_GOAL_MB = 280, 1.2, 400
 OWN = Settings()
-AUTHORS = replace(OWN, output_share=0.5, block=1)
+AUTHORS = replace(OWN, output_prob=0.5, block=1)
 PATCHES = replace(
-    OWN, scale=1e-2, scale_output=1e-4, step_hidden=0.1, step_output=0.05, output_share=0.98
+    OWN, scale=1e-2, scale_output=1e-4, step_hidden=0.1, step_output=0.05, output_prob=0.98
 )
 
 
@@ -47,8 +46,8 @@ class Timed:
         self.net, self.train, self.settings, self.goal = net, train, settings, goal
         chain = chain_at(net, train.images, train.labels)
         weights = np.arange(1, chain.filters.shape[1])
-        law = np.append(weights / len(weights), 1.0) if even else chain.weight_law
-        self.chain, self.generator = replace(chain, weight_law=law), np.random.default_rng(0)
+        law = np.append(weights / len(weights), 1.0) if even else chain.column_cdf
+        self.chain, self.generator = replace(chain, column_cdf=law), np.random.default_rng(0)
         self.rates, self.shares = [], []
         sweep(self.chain, WARM // settings.block, settings, self.generator)
 
@@ -103,7 +102,7 @@ def reference(timed):
     ]
     images, labels = timed.train.scaled(), timed.train.labels
     return steps(
-        net, images, labels, moves=moves, priors=dict.fromkeys(names, prior), temper=OWN.temper,
+        net, images, labels, moves=moves, priors=dict.fromkeys(names, prior), inverse_temperature=OWN.inverse_temperature,
         generator=np.random.default_rng(0),
     )  # fmt: skip
 
@@ -124,7 +123,7 @@ def all_chains():
         f"{units} units": Timed(start_sparse(mlp(784, units)), few, OWN) for units in (64, 128, 512)
     }
     chains["128 units"].goal = 60_000
-    alone = replace(OWN, output_share=1.0)
+    alone = replace(OWN, output_prob=1.0)
     chains |= {
         "128 units, output layer alone": Timed(start_sparse(mlp(784, 128)), few, alone, 250_000),
         "128 units, the authors' law": Timed(
@@ -147,10 +146,10 @@ def peak_memory_mb():
     code = (
         "import re, torch; torch.set_num_threads(1)\n"
         "from greenai_nb.data.datasets import load\n"
-        "from greenai_nb.learn.filter_chain import fit_filter_chain\n"
-        "from greenai_nb.learn.starts import start_sparse\n"
+        "from greenai_nb.learn.fast.chain import fit_accept_reject\n"
+        "from greenai_nb.learn.initial_weights import start_sparse\n"
         "from greenai_nb.nets.architectures import mlp\n"
-        "fit_filter_chain(start_sparse(mlp(784, 128)), load(), proposals=100_000)\n"
+        "fit_accept_reject(start_sparse(mlp(784, 128)), load(), proposals=100_000)\n"
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

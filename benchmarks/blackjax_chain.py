@@ -44,7 +44,9 @@ def blackjax_side(file: Path) -> None:
     from jax import numpy as jnp
 
     given = dict(np.load(file))
-    temper, scale, exponent = (float(given[name]) for name in ("temper", "scale", "exponent"))
+    inverse_temperature, scale, exponent = (
+        float(given[name]) for name in ("inverse_temperature", "scale", "exponent")
+    )
     images, labels = jnp.asarray(given["images"]), jnp.asarray(given["labels"])[:, None]
 
     @jax.jit
@@ -53,7 +55,7 @@ def blackjax_side(file: Path) -> None:
         logits = jax.nn.relu(images @ hidden.T) @ output
         losses = jax.nn.logsumexp(logits, 1) - jnp.take_along_axis(logits, labels, 1)[:, 0]
         sizes = sum(jnp.log1p(jnp.abs(weights) / scale).sum() for weights in position)
-        return -temper * losses.sum() - exponent * sizes
+        return -inverse_temperature * losses.sum() - exponent * sizes
 
     def random_step(key, position):
         keys, steps = jax.random.split(key, 4), []
@@ -70,7 +72,7 @@ def blackjax_side(file: Path) -> None:
         part, place = weights[move["layer"]], (move["unit"], move["column"])
         old, before = part[place], float(log_density(weights))
         part[place] += move["change"]
-        recorded = move["log_prior_ratio"] - temper * move["loss_change"]
+        recorded = move["log_prior_ratio"] - inverse_temperature * move["loss_change"]
         gaps.append(abs(float(log_density(weights)) - before - recorded))
         part[place] = part[place] if move["accepted"] else old
     print(json.dumps(max(gaps)), flush=True)
@@ -93,25 +95,25 @@ def fast_sides(file: Path):
     import torch
 
     from greenai_nb.data.datasets import load
-    from greenai_nb.learn.filter_chain import Settings, sweep
-    from greenai_nb.learn.filter_state import chain_at, refresh
-    from greenai_nb.learn.starts import start_sparse
+    from greenai_nb.learn.fast.chain import Settings, sweep
+    from greenai_nb.learn.fast.state import chain_at, refresh
+    from greenai_nb.learn.initial_weights import start_sparse
     from greenai_nb.nets.architectures import mlp
     from greenai_nb.theory.prior import EXPONENT
 
     torch.set_num_threads(1)
-    train, own, generator = load().train, Settings(redraw_share=0.0), np.random.default_rng(0)
-    authors = replace(own, block=1, output_share=0.5)
+    train, own, generator = load().train, Settings(redraw_prob=0.0), np.random.default_rng(0)
+    authors = replace(own, block=1, output_prob=0.5)
     by_spread = chain_at(start_sparse(mlp(784, 128)), train.images, train.labels)
     weights = np.arange(1, by_spread.filters.shape[1])
-    even = replace(by_spread, weight_law=np.append(weights / len(weights), 1.0))
+    even = replace(by_spread, column_cdf=np.append(weights / len(weights), 1.0))
     sweep(even, WARM, authors, generator)
     refresh(even)
     moves = sweep(copy.deepcopy(even), RECORDED, authors, generator)
     np.savez(
         file, images=train.flat().numpy(), labels=train.labels.numpy(), hidden=even.filters[:, :-1],
         output=even.outgoing, moves=moves[np.isfinite(moves["loss_change"])][:CHECKED], scale=own.scale,
-        temper=own.temper, exponent=EXPONENT, steps=np.float32([own.step_hidden, own.step_output]),
+        inverse_temperature=own.inverse_temperature, exponent=EXPONENT, steps=np.float32([own.step_hidden, own.step_output]),
     )  # fmt: skip
 
     def timed(start, settings):

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 import torch
+from greenai_nb.suite.benchmark import Row, report
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from greenai_nb.energy.counts import count
 from greenai_nb.energy.layer_table import layer_table
+from greenai_nb.nets.counts import count
 from greenai_nb.nets.inception import inception_v3
 from greenai_nb.nets.mobilenet import mobilenet_v2
-from greenai_nb.suite.benchmark import Row, report
 
 NETS = (("MobileNetV2", mobilenet_v2, 224), ("Inception-v3", inception_v3, 299))
 ROUNDS = 5

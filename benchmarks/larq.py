@@ -98,9 +98,9 @@ def answer(larq: subprocess.Popen) -> object:
 def main() -> None:
     """Install, measure in turn, report."""
     import torch
+    from greenai_nb.suite.benchmark import Row, report, throwaway_python
 
     from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
-    from greenai_nb.suite.benchmark import Row, report, throwaway_python
 
     torch.set_num_threads(1)
     ours, times = [our_sides(shape) for shape in SHAPES], [[] for _ in SHAPES]

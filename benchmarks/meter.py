@@ -6,9 +6,10 @@ import sys
 import tempfile
 import time
 
-from greenai_nb.energy.meter import Meter, meter
-from greenai_nb.energy.replay import powercap_tree
 from greenai_nb.suite.benchmark import Row, report
+
+from greenai_nb.energy.backends.replay import powercap_tree
+from greenai_nb.energy.meter import Meter, meter
 
 BLOCKS, TRACKERS, FRESH, IDLE_S = 200, 20, 3, 10.0
 METER_GOAL_S, SHARE_GOAL, FIRST_GOAL_S, LATER_GOAL_S = 1e-3, 0.5, 2.0, 0.02

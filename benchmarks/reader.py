@@ -17,10 +17,10 @@ from pathlib import Path
 from shutil import which
 from statistics import median
 
+from greenai_nb.suite.benchmark import Row, report
 from playwright.sync_api import Page, sync_playwright
 
-from greenai_nb.suite import project
-from greenai_nb.suite.benchmark import Row, report
+from greenai_nb.lesson import project
 
 ROOT = project.root()
 HOME = "docs/index.html"

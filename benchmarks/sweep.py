@@ -19,12 +19,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-from greenai_nb.suite import plan, project, sweep
 from greenai_nb.suite.benchmark import Row, report
-from greenai_nb.suite.collect import collect
-from greenai_nb.suite.process import Limits
-from greenai_nb.suite.store import RECEIPT, RUNS, Store
+
+from greenai_nb.lesson import project
+from greenai_nb.suite.run import plan
+from greenai_nb.suite.run.kernel import Limits
+from greenai_nb.suite.sweep import cluster
+from greenai_nb.suite.sweep.store import RECEIPT, RUNS, Store
+from greenai_nb.suite.sweep.table import collect
 
 REPEATS = 7
 BUSY_S, BUSY_RUNS = 15.0, 4
@@ -62,11 +64,11 @@ def project_of(folder: Path) -> Path:
     return folder
 
 
-def tasks(name: str, count: int, store: Path) -> list[sweep.Task]:
+def tasks(name: str, count: int, store: Path) -> list[cluster.Task]:
     """Runs of a notebook that differ in ``n``."""
     lesson = plan.lesson_named(project.notebooks(), name)
     points = [{"n": n} for n in range(count)]
-    return sweep.tasks(lesson, points, "ci", {}, str(store), Limits())
+    return cluster.tasks(lesson, points, "ci", {}, str(store), Limits())
 
 
 def overhead_s(folder: Path) -> float:
@@ -81,7 +83,7 @@ def overhead_s(folder: Path) -> float:
             capture_output=True,
         )
         middle = time.perf_counter()
-        end = sweep.work(task)
+        end = cluster.work(task)
         assert end["status"] == "done", end
         differences.append(time.perf_counter() - middle - (middle - start))
     return float(np.median(differences))
@@ -90,18 +92,18 @@ def overhead_s(folder: Path) -> float:
 def busy_s(folder: Path, workers: int) -> float:
     """Seconds of the busy runs on a warm cluster of some workers."""
     todo = tasks("02_busy", BUSY_RUNS, folder / f"busy{workers}")
-    with sweep.cluster(workers) as client:
+    with cluster.cluster(workers) as client:
         client.wait_for_workers(workers)
         start = time.perf_counter()
-        ends = sweep.run(client, todo, lambda end: None)
+        ends = cluster.run(client, todo, lambda end: None)
         seconds = time.perf_counter() - start
     assert [end["status"] for end in ends] == ["done"] * BUSY_RUNS
     return seconds
 
 
-def multiply(store: Path, todo: list[sweep.Task]) -> None:
+def multiply(store: Path, todo: list[cluster.Task]) -> None:
     """Copies of one finished run, as if all had been run."""
-    sweep.work(todo[0])
+    cluster.work(todo[0])
     (pattern,) = (store / RUNS).iterdir()
     receipt = json.loads((pattern / RECEIPT).read_text())
     for task in todo[1:]:
@@ -111,12 +113,12 @@ def multiply(store: Path, todo: list[sweep.Task]) -> None:
         (target / RECEIPT).write_text(json.dumps(own))
 
 
-def scheduling_s(todo: list[sweep.Task]) -> float:
+def scheduling_s(todo: list[cluster.Task]) -> float:
     """Seconds for runs that are there already, cluster and all."""
     start = time.perf_counter()
-    with sweep.cluster(2) as client:
-        ends = sweep.run(client, todo, lambda end: None)
-    assert {end["status"] for end in ends} == {sweep.KEPT} and len(ends) == len(todo)
+    with cluster.cluster(2) as client:
+        ends = cluster.run(client, todo, lambda end: None)
+    assert {end["status"] for end in ends} == {cluster.KEPT} and len(ends) == len(todo)
     return time.perf_counter() - start
 
 

@@ -5,8 +5,8 @@ import statistics
 import time
 
 import numpy as np
-
 from greenai_nb.suite.benchmark import Row, report
+
 from greenai_nb.theory import game
 from greenai_nb.theory.penalty import penalty
 from greenai_nb.theory.toy import Toy, toy

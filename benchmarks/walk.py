@@ -8,8 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from greenai_nb.suite import machine
 from greenai_nb.suite.benchmark import Row, report
+
+from greenai_nb import machine
 
 IMPORT_TRIES = 9
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.data.datasets import Dataset, Split
-from greenai_nb.suite import exercises, predictions
+from greenai_nb.lesson import exercises, predictions
 
 # The same examples on every machine, however slow it is.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -47,8 +47,8 @@ def small_project(tmp_path: Path) -> Path:
     fail = cell("assert n != 7, 'seven is not liked'")
     write_notebook(root / "notebooks" / "02_may_fail.ipynb", PARAMETERS, RECORD, fail)
     read = cell(
-        "from greenai_nb.suite.records import collect\n"
-        "from greenai_nb.suite.notebook import record\n"
+        "from greenai_nb.lesson.records import collect\n"
+        "from greenai_nb.lesson.notebook import record\n"
         "record('seen', len(collect()), '', 'counted')"
     )
     write_notebook(root / "notebooks" / "90_reads.ipynb", PARAMETERS, read, reads_records=True)

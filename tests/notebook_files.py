@@ -26,6 +26,6 @@ PARAMETERS = cell(
     "threads: int = 1  # threads, in [1, 64]\nn: int = 3  # a number, in [0, 9]", tags=("parameters",)
 )
 RECORD = cell(
-    "from greenai_nb.suite.notebook import check, record\n"
+    "from greenai_nb.lesson.notebook import check, record\n"
     "P = check(globals())\nrecord('n', P.n, '', 'counted')"
 )

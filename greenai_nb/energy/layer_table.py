@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from greenai_nb.energy.counts import Net, count, leaves
 from greenai_nb.energy.derived import derived_by_layer
+from greenai_nb.nets.counts import Net, count, leaves
 from greenai_nb.nets.packed import PackedNet
 
 # A window is so long that neither the clock's resolution nor reading it matters.

@@ -1,36 +1,121 @@
 """A meter: joules between two moments by the best back end there is, or by the one that is asked for.
 
+| back end   | what it reads                                        | provenance | options              |
+|------------|------------------------------------------------------|------------|----------------------|
+| auto       | RAPL, with NVML where there are GPUs; else vcpu      | either     | powercap             |
+| rapl       | the processors' counters                             | measured   | powercap             |
+| nvml       | the GPUs' counters                                   | measured   | gpus                 |
+| vcpu       | own CPU seconds x the draw of a busy virtual one     | estimated  |                      |
+| codecarbon | time x constants, with grams of CO2e                 | estimated  | country, mode, ram_w |
+| replay     | a recorded power trace                               | replayed   | trace                |
+
+RAPL on a tree of ``replay.powercap_tree`` is replayed as well.
+
 Counters hold whole devices: compare with an idle interval, and look at a reading's ``contaminated``.
 """
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from greenai_nb.energy import machine_share
-from greenai_nb.energy.back_ends import maker
-from greenai_nb.energy.powercap import packages
+from greenai_nb.checks import nearest
+from greenai_nb.energy.backends import cpu_share
+from greenai_nb.energy.backends.codecarbon_meter import CodecarbonMeter
+from greenai_nb.energy.backends.cpu_model import CpuModel
+from greenai_nb.energy.backends.nvml import Nvml
+from greenai_nb.energy.backends.rapl import POWERCAP, Rapl, packages
+from greenai_nb.energy.backends.replay import Replay
 from greenai_nb.energy.reading import Reading
 
 __all__ = ["Meter", "meter", "packages"]
+
+
+class BackEnd(Protocol):
+    """What a meter reads: it starts when it is made, and gives joules since."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def provenance(self) -> str: ...
+    def read(self, time_s: float, cpu_s: float) -> Reading: ...
+    def close(self) -> None: ...
+
+
+class _Both:
+    """Processors and GPUs, both measured, in one reading."""
+
+    provenance = "measured"
+
+    def __init__(self, *sources: BackEnd) -> None:
+        self._sources = sources
+        self.name = "+".join(source.name for source in sources)
+
+    def read(self, time_s: float, cpu_s: float) -> Reading:
+        one, other = (source.read(time_s, cpu_s) for source in self._sources)
+        return replace(one + other, time_s=time_s, cpu_s=cpu_s)
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
+
+
+def _auto(powercap: Path = POWERCAP) -> BackEnd:
+    """The best back end that answers; an estimate says what it leaves out."""
+    remark, gpus = "", None
+    with contextlib.suppress(OSError):
+        gpus = Nvml()
+    try:
+        processors = Rapl(powercap)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):
+        remark = "; RAPL is there and cannot be read, meter('rapl') says why"
+    else:
+        return _Both(processors, gpus) if gpus and processors.provenance == "measured" else processors
+    return CpuModel(remark + ("; GPUs not counted, meter('nvml') reads them" if gpus else ""))
+
+
+BACKENDS: dict[str, Callable[..., BackEnd]] = {
+    "auto": _auto,
+    "rapl": Rapl,
+    "nvml": Nvml,
+    "vcpu": CpuModel,
+    "codecarbon": CodecarbonMeter,
+    "replay": Replay,
+}
+
+
+def backend_factory(backend: str, options: Mapping[str, Any]) -> Callable[..., BackEnd]:
+    """What makes a back end. Raises ``ValueError`` for an unknown one, ``TypeError`` for its options."""
+    if backend not in BACKENDS:
+        raise ValueError(f"there is no back end {backend!r}. {nearest(str(backend), BACKENDS)}")
+    signature = inspect.signature(BACKENDS[backend])
+    try:
+        signature.bind(**options)
+    except TypeError as problem:
+        takes = ", ".join(map(str, signature.parameters.values())) or "nothing"
+        raise TypeError(f"back end {backend!r} takes {takes}: {problem}") from None
+    return BACKENDS[backend]
 
 
 class Meter:
     """Starts when it is made; ``read`` gives what was used since, ``stop`` does so for the last time.
 
     As a context manager it stops at the end of the block, whatever ends it. ``backend`` and its options
-    are those of ``back_ends``; ``meter.backend`` says what was taken. Raises ``ValueError`` for an
+    are those of the table above; ``meter.backend`` says what was taken. Raises ``ValueError`` for an
     unknown back end, ``TypeError`` for an option that it does not have, and what the back end raises.
     """
 
     def __init__(self, backend: str = "auto", **options: Any) -> None:
-        self._source = maker(backend, options)(**options)
+        self._source = backend_factory(backend, options)(**options)
         self.backend = self._source.name
         self._last: Reading | OSError | ValueError | None = None
-        self._start = machine_share.now()
+        self._start = cpu_share.now()
 
     def read(self) -> Reading:
         """Joules, wall and CPU seconds since the meter was made, and after ``stop`` until then.
@@ -39,16 +124,16 @@ class Meter:
         """
         if self._last is not None:
             return self.reading
-        now = machine_share.now()
+        now = cpu_share.now()
         got = self._source.read(now.wall_s - self._start.wall_s, now.cpu_s - self._start.cpu_s)
         if got.provenance == "replayed":
             return got
-        idle, neighbours = machine_share.shares(self._start, now)
-        processors, memory_mb = machine_share.limits()
+        idle, neighbours = cpu_share.shares(self._start, now)
+        processors, memory_mb = cpu_share.limits()
         return replace(
             got,
             idle_share=idle,
-            contaminated=None if neighbours is None else neighbours > machine_share.CONTAMINATED,
+            contaminated=None if neighbours is None else neighbours > cpu_share.CONTAMINATED,
             cpu_limit=processors,
             memory_limit_mb=memory_mb,
         )
@@ -92,7 +177,7 @@ def meter(backend: str = "auto", **options: Any) -> "Metering":
     ``f.meter`` is the meter of its last call, also of one that failed, and None before the first. The
     arguments are those of ``Meter``; an unknown back end and an unknown option raise at once.
     """
-    maker(backend, options)
+    backend_factory(backend, options)
     return Metering(functools.partial(Meter, backend, **options))
 
 

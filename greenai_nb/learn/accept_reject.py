@@ -1,120 +1,212 @@
-"""Training any network by accept-reject: the plain reference, which decides by forward passes."""
+"""The accept-reject algorithm of the slides (Metropolis-Hastings) on the weights of any network.
 
-import copy
-import itertools
+| the pseudo-code of the slides                                            | here                         |
+|--------------------------------------------------------------------------|------------------------------|
+| init: lambda > 0, sparsity prior pi                                      | ``inverse_temperature``, ``priors`` |
+| 1. draw w_1 from pi                                                      | the network as given         |
+| 2. repeat for k = 1, ..., K                                              | ``steps``                    |
+|    generate a proposal w' around w_k                                     | ``Move``                     |
+|    rho_j = exp(-lambda l(w', B_j)) pi(w') / exp(-lambda l(w, B_j)) pi(w) | ``log_ratio``                |
+|    w_{k+1} = w' with probability rho_j, w_k otherwise                    | ``Decision``                 |
+
+The slide's rho_j may exceed one, and is clipped: min(1, rho_j). A proposal that is not symmetric brings
+Hastings' factor q(w | w') / q(w' | w). The chain is then reversible for the Gibbs distribution
+
+    rho(w)  ~  exp(-inverse_temperature L(w)) pi(w) ,      L(w) = summed cross-entropy of the images.
+
+This is the plain reference, for any network; ``greenai_nb.learn.fast`` makes the same decisions for
+networks with one hidden layer, some thousand times faster.
+
+Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
+"""
+
 import math
-import time
-import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-import pandas as pd
+import torch
+from jaxtyping import Float, Float64, Int64
+from numpy import ndarray as Array
 from torch import Tensor, nn
 
-from greenai_nb.data.datasets import Dataset
-from greenai_nb.learn.cached_forward import multiply_accumulates_after, summed_loss
-from greenai_nb.learn.fit import Fit, accuracy
-from greenai_nb.learn.metropolis import Decision, Move, steps
-from greenai_nb.learn.operations import multiply_accumulates
-from greenai_nb.theory.arguments import positive
+from greenai_nb.checks import finite, non_negative
+from greenai_nb.learn.cached_forward import CachedForward, summed_loss
+from greenai_nb.learn.moves import Asymmetric, Move, Proposal, Selection, named
 from greenai_nb.theory.prior import Prior
 
+SAME_LOSS = 1e-6
 
-def fit_accept_reject(
+
+@dataclass(frozen=True)
+class LogRatio:
+    """The four parts, in nats, of log rho = data + prior + backward - forward.
+
+    data = -inverse_temperature (L(w') - L(w)), prior = log pi(w') - log pi(w), backward = log q(w | w') and
+    forward = log q(w' | w), both zero if the proposal is symmetric. Source: Hastings (1970), section 2.
+    """
+
+    data: float
+    prior: float
+    backward: float
+    forward: float
+
+    @property
+    def total(self) -> float:
+        """Log rho in nats; NaN where the loss overflowed, and then no log U is below it."""
+        return self.data + self.prior + self.backward - self.forward
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A proposal and what became of it: it is accepted iff log U < log rho.
+
+    ``index`` are places in the flattened parameter ``name``, ``old`` and ``new`` the values there.
+    """
+
+    move: Move
+    name: str
+    index: Int64[Array, " selected"]
+    old: Float64[Array, " selected"]
+    new: Float64[Array, " selected"]
+    log_ratio: LogRatio
+    log_uniform: float
+    accepted: bool
+
+
+def log_ratio(
+    proposal: Proposal,
+    prior: Prior | None,
+    old: Float64[Array, " selected"],
+    new: Float64[Array, " selected"],
+    loss_change: float,
+    inverse_temperature: float,
+) -> LogRatio:
+    """The parts of log rho for a change of the selected weights; the prior of all others cancels.
+
+    ``loss_change`` is L(w') - L(w) in nats. Without a prior the ratio of priors is one.
+    """
+    data = -inverse_temperature * loss_change if inverse_temperature else 0.0
+    change = float((prior.log_density(new) - prior.log_density(old)).sum()) if prior else 0.0
+    if proposal.symmetric:
+        return LogRatio(data, change, 0.0, 0.0)
+    log_q = cast(Asymmetric, proposal).log_density
+    return LogRatio(data, change, log_q(old, new), log_q(new, old))
+
+
+def steps(
     net: nn.Module,
-    data: Dataset,
+    images: Float[Tensor, "images *shape"],
+    labels: Int64[Tensor, " images"],
     *,
     moves: Sequence[Move],
     priors: Mapping[str, Prior],
-    temper: float,
-    proposals: int,
-    seed: int = 0,
-    looks: int = 10,
+    inverse_temperature: float,
+    generator: np.random.Generator,
     batch_size: int | None = None,
-) -> Fit:
-    """Train a copy of a network by accept-reject, without any gradient.
+) -> Iterator[Decision]:
+    """Run the chain on the network in place, without end, and yield every decision.
 
-    The chain of ``steps`` makes ``proposals`` proposals from the network as given, and leaves its last
-    state. The trace has a row for each of ``looks`` looks, with the ``acceptance`` of the proposals
-    since the look before, over all and for each parameter and kind of proposal (NaN where there was
-    none). An interrupt ends the training early, with a warning, and ``law["interrupted"]`` says so.
-    Raises ``ValueError`` as ``steps``, and for more looks than proposals.
+    ``inverse_temperature`` is lambda per image: 1 is the posterior, more is colder. ``priors`` are those
+    of each single weight of the parameters named; the others have a flat one. The network is put in
+    eval mode, and must not be changed from outside while the chain runs.
+
+    With ``batch_size`` the change of the loss is that of a fresh batch for every proposal, times
+    images / batch_size. Such a chain is biased, and hotter than it says, as the noise of log rho lets
+    through what a smaller lambda would; the penalty of Ceperley and Dewing (1999) is not applied.
+
+    Raises ``ValueError``, before the first proposal, for a number out of its range, a name that is not
+    there, images that are not finite, labels that are no class, a start without a finite loss or prior
+    density, and a network that gives two losses for the same weights.
     """
-    positive(looks=looks)
-    if proposals < looks:
-        raise ValueError(f"{looks} looks need at least as many proposals, got {proposals}")
-    net, images, labels = copy.deepcopy(net), data.train.scaled(), data.train.labels
-    chain = steps(
-        net, images, labels, moves=moves, priors=priors, temper=temper,
-        generator=np.random.default_rng(seed), batch_size=batch_size,
-    )  # fmt: skip
-    counts, rows = _Counts(net, images, moves, batch_size), list[dict[str, float]]()
-    start = time.thread_time()
+    weights = {name: weight.detach() for name, weight in net.named_parameters()}
+    check_target(weights, [move.selection for move in moves], priors, inverse_temperature)
+    check_data(net.eval(), images, labels, batch_size)
+    forward = CachedForward(net, images[:batch_size], labels[:batch_size])
+    check_repeats(forward, {move.selection.parameter for move in moves})
+    frequency = np.array([move.frequency for move in moves])
+    times = len(labels) / (batch_size or len(labels))
 
-    def look() -> None:
-        loss = summed_loss(net, images, labels) / len(labels)
-        row = {"step": counts.decided, "loss": loss, "accuracy": accuracy(net, data.validation)}
-        rows.append(row | counts.row() | {"seconds": time.thread_time() - start})
+    def walk() -> Iterator[Decision]:
+        while True:
+            move = moves[generator.choice(len(moves), p=frequency / frequency.sum())]
+            name, index = move.selection.draw(weights, generator)
+            weight, where = weights[name], torch.from_numpy(index)
+            saved = weight.take(where)
+            old = saved.double().numpy()
+            proposed = torch.from_numpy(move.proposal.draw(old, generator)).to(weight)
+            new = proposed.double().numpy()
+            log_uniform, accepted = math.log(1 - generator.random()), False
+            if batch_size:
+                batch = torch.from_numpy(generator.choice(len(labels), batch_size, replace=False))
+                forward.load(images[batch], labels[batch])
+            try:
+                weight.put_(where, proposed)
+                change = times * (forward.loss_after(name) - forward.loss)
+                ratio = log_ratio(move.proposal, priors.get(name), old, new, change, inverse_temperature)
+                accepted = log_uniform < ratio.total
+            finally:
+                if not accepted:
+                    weight.put_(where, saved)
+            if accepted:
+                forward.commit()
+            yield Decision(move, name, index, old, new, ratio, log_uniform, accepted)
 
-    look_at = {round(proposals * number / looks) for number in range(1, looks + 1)}
-    interrupted = False
-    try:
-        for decision in itertools.islice(chain, proposals):
-            counts.add(decision)
-            if counts.decided in look_at:
-                look()
-    except KeyboardInterrupt:
-        interrupted, done = True, counts.decided
-        warnings.warn(f"interrupted after {done} of {proposals} proposals", stacklevel=2)
-        if not rows or rows[-1]["step"] < done:
-            look()
-    law = {"trainer": "accept-reject", "proposals": proposals, "seed": seed, "temper": temper}
-    law |= {"moves": tuple(moves), "priors": dict(priors), "batch_size": batch_size}
-    return Fit(net, pd.DataFrame(rows), law | {"interrupted": interrupted})
+    return walk()
 
 
-def _label(move: Move) -> str:
-    return f"{move.selection.layer} by {type(move.proposal).__name__}"
+def check_target(
+    weights: Mapping[str, Tensor],
+    selections: Iterable[Selection],
+    priors: Mapping[str, Prior],
+    inverse_temperature: float,
+) -> None:
+    """Raise ``ValueError`` unless there is what to move, and a density pi(w_1) > 0 to move from."""
+    non_negative(inverse_temperature=inverse_temperature)
+    chosen = list(selections)
+    if not chosen:
+        raise ValueError("moves is empty, at least one Move is expected")
+    for selection in chosen:
+        selection.check(weights)
+    for name, prior in priors.items():
+        density = prior.log_density(named(name, weights).flatten().double().numpy())
+        if not np.isfinite(density).all():
+            raise ValueError(f"{name} starts where its prior {prior} has no density: start inside of it")
 
 
-class _Counts:
-    """What the decisions add up to: in all, and by layer and move since the last look."""
+def check_data(
+    net: nn.Module,
+    images: Float[Tensor, "images *shape"],
+    labels: Int64[Tensor, " images"],
+    batch_size: int | None,
+) -> None:
+    """Raise ``ValueError`` unless images are finite, labels are classes and L(w_1) is a number."""
+    if batch_size is not None and not 1 <= batch_size <= len(labels):
+        raise ValueError(f"batch_size must lie in [1, {len(labels)}] images, got {batch_size!r}")
+    finite("images", images.numpy())
+    with torch.inference_mode():
+        classes = net(images[:1]).shape[1]
+    check_labels(labels, classes)
+    loss = summed_loss(net, images, labels)
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"the loss at the start is {loss}, a finite one is expected: look at the weights"
+        )
 
-    def __init__(
-        self, net: nn.Module, images: Tensor, moves: Sequence[Move], batch_size: int | None
-    ) -> None:
-        self.decided = self.operations = 0
-        self.labels = list(dict.fromkeys(map(_label, moves)))
-        names = [move.selection.layer for move in moves]
-        self.visited = {name: np.zeros(net.get_parameter(name).numel(), bool) for name in names}
-        before = multiply_accumulates(net, images[:1]) if batch_size else 0
-        after = multiply_accumulates_after(net, images[:1])
-        self.costs = {name: (batch_size or len(images)) * (before + after[name]) for name in names}
-        self._start_anew()
 
-    def _start_anew(self) -> None:
-        self.tried, self.accepted = Counter[str](), Counter[str]()
+def check_labels(labels: Int64[Tensor, " images"], classes: int) -> None:
+    """Raise ``ValueError`` unless every label is a class."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
 
-    def add(self, decision: Decision) -> None:
-        self.decided += 1
-        self.tried[_label(decision.move)] += 1
-        self.accepted[_label(decision.move)] += decision.accepted
-        self.visited[decision.name][decision.index] = True
-        self.operations += self.costs[decision.name]
 
-    def row(self) -> dict[str, float]:
-        share = {
-            f"acceptance {label}": self.accepted[label] / self.tried[label]
-            if self.tried[label]
-            else math.nan
-            for label in self.labels
-        }
-        accepted = self.accepted.total() / max(self.tried.total(), 1)
-        self._start_anew()
-        return {
-            "acceptance": accepted,
-            **share,
-            "visited": float(np.concatenate([*self.visited.values()]).mean()),
-            "operations": self.operations,
-        }
+def check_repeats(forward: CachedForward, names: Iterable[str]) -> None:
+    """Raise ``ValueError`` where the same weights have two losses: the chain would have no fixed target."""
+    for name in names:
+        again = forward.loss_after(name)
+        if not math.isclose(again, forward.loss, rel_tol=SAME_LOSS):
+            raise ValueError(
+                f"the same weights have the losses {forward.loss} and {again}: the network draws at "
+                "random in its forward pass, or writes into its input; a chain needs a fixed loss"
+            )

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from greenai_nb.learn.operations import multiply_accumulates
+from greenai_nb.nets.counts import multiply_accumulates
 
 IMAGES_AT_ONCE = 2000
 

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray as Array
 
-from greenai_nb.theory.arguments import finite
+from greenai_nb.checks import finite
 
 FEWEST_DRAWS = 4
 TAIL = (0.05, 0.95)

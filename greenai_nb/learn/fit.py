@@ -1,7 +1,8 @@
-"""What training returns, whichever way it went."""
+"""What training returns, whichever way it went, and one fit for each seed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
@@ -10,23 +11,51 @@ from torch import nn
 from greenai_nb.data.datasets import Split
 
 ACCURACY_BATCH = 2000
+MOVES = ("step", "layer", "proposal", "tried", "accepted", "refused_early", "visited")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained network, how its training went, and what was asked for.
+    """A trained network, how its training went, and all that is needed to train it again.
 
-    ``trace`` has a row for each look at the network, with the columns ``step``, ``loss`` (training
+    ``trace`` has a row for each evaluation, with the columns ``step``, ``loss`` (training
     cross-entropy, nats an image), ``accuracy`` (validation), ``seconds`` (CPU time) and
-    ``operations`` (multiply-accumulates). Accept-reject adds ``visited``, the share of weights
-    proposed at least once, and the share of proposals accepted since the look before, by layer or
-    parameter, in columns that begin with ``acceptance``; the fast chain adds ``refused_early``, the
-    share that needed no exact loss. ``law`` holds the trainer's name and settings.
+    ``operations`` (multiply-accumulates). ``moves`` is empty for gradients; a chain has a row for each
+    evaluation and layer, with the proposals ``tried`` and ``accepted`` since the evaluation before,
+    those ``refused_early`` (by a bound, without the exact loss), and the share of the layer's weights
+    ``visited`` so far. ``settings`` are the trainer's name and arguments. A ``remembered`` fit was
+    trained earlier, and its seconds are those of that training.
     """
 
     net: nn.Module
     trace: pd.DataFrame
-    law: Mapping[str, object]
+    settings: Mapping[str, object]
+    moves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MOVES)))
+    interrupted: bool = False
+    remembered: bool = False
+
+    def acceptance(self, layer: str) -> pd.Series:
+        """Share of the proposals to a layer that were accepted, one for each evaluation."""
+        rows = self.moves[self.moves["layer"] == layer].set_index("step")
+        return rows["accepted"] / rows["tried"].clip(lower=1)
+
+
+def over_seeds(
+    make: Callable[[int], nn.Module],
+    train: Callable[[nn.Module, int], Fit],
+    seeds: Sequence[int],
+    workers: int = 1,
+) -> list[Fit]:
+    """A fit for each seed: ``train(make(seed), seed)``, on several threads if there are ``workers``.
+
+    The networks are made one after the other, each after ``torch.manual_seed(seed)``.
+    """
+    nets = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        nets.append(make(seed))
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(train, nets, seeds))
 
 
 def accuracy(net: nn.Module, split: Split) -> float:
@@ -42,3 +71,8 @@ def accuracy(net: nn.Module, split: Split) -> float:
         )
     net.train(was_training)
     return right / len(split)
+
+
+def accuracy_percent(fits: Sequence[Fit], split: Split) -> list[float]:
+    """Accuracy of each fit's network on a split, in percent."""
+    return [100 * accuracy(fit.net, split) for fit in fits]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from greenai_nb.data.datasets import Split
 from greenai_nb.learn.fit import Fit, accuracy
-from greenai_nb.nets.kinds import real_matrices
+from greenai_nb.nets.weights import prunable_weights
 
 Rule = Callable[[nn.Module, float], nn.Module]
 
@@ -25,7 +25,7 @@ Rule = Callable[[nn.Module, float], nn.Module]
 def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network without the given share of each weight matrix's smallest entries."""
     pruned = copy.deepcopy(net)
-    for weight in real_matrices(pruned):
+    for weight in prunable_weights(pruned):
         weight.mul_(_keep([weight], pruned_fraction)[0])
     return pruned
 
@@ -33,7 +33,7 @@ def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
 def by_network(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network without the given share of its smallest weights, all layers together."""
     pruned = copy.deepcopy(net)
-    weights = real_matrices(pruned)
+    weights = prunable_weights(pruned)
     for weight, kept in zip(weights, _keep(weights, pruned_fraction), strict=True):
         weight.mul_(kept)
     return pruned

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from numpy import ndarray as Array
 
-from greenai_nb.show.intervals import student_interval
+from greenai_nb.intervals import student_interval
 
 TEXT_HEIGHT = 0.055
 

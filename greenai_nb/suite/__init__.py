@@ -1,1 +1,1 @@
-"""Runs notebooks: parameters, records, claims, reports, exercises and the command line."""
+"""What happens around notebooks: runs, sweeps, workspaces and the command line."""

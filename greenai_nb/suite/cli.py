@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from greenai_nb.suite import cli_sweep, machine, plan, project
-from greenai_nb.suite.cli_sweep import FAILED_RUN, INTERRUPTED
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.parameters import parse_assignments
-from greenai_nb.suite.progress import Board, console, errors
+from greenai_nb import files, machine
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson import project
+from greenai_nb.lesson.parameters import parse_assignments
+from greenai_nb.suite.run import plan
+from greenai_nb.suite.run.progress import Board, console, errors
+from greenai_nb.suite.sweep import commands
+from greenai_nb.suite.sweep.commands import FAILED_RUN, INTERRUPTED
 
 WRONG_USE = 2
 
@@ -22,9 +25,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(cli_sweep.sweep)
-app.command()(cli_sweep.report)
-app.command()(cli_sweep.verify)
+app.command()(commands.sweep)
+app.command()(commands.report)
+app.command()(commands.verify)
 
 
 @app.command("list")
@@ -59,9 +62,10 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Run also what is done.")] = False,
 ) -> None:
     """Run notebooks side by side and print a verdict for every claim."""
-    from greenai_nb.suite import records, report, runner
-    from greenai_nb.suite.claims import load_claims
-    from greenai_nb.suite.process import FAILED
+    from greenai_nb.lesson import records
+    from greenai_nb.lesson.claims import load_claims
+    from greenai_nb.suite.run import report, runner
+    from greenai_nb.suite.run.kernel import FAILED
 
     start = time.monotonic()
     walk = plan.lessons(project.notebooks())
@@ -91,7 +95,7 @@ def run(
         notebooks = report.read_notebooks(folder)
         rows = report.ledger(load_claims(), records.read(folder))
         page = report.page(profile, rows, notebooks, [failure.job.name for failure in failures])
-        runner.write_aside(folder / "index.html", page)
+        files.write_atomic(folder / "index.html", page)
     console.print(report.closing_table(rows))
     console.print(f"{time.monotonic() - start:.0f} s; open {folder / 'index.html'}", soft_wrap=True)
     for failure in failures:
@@ -108,7 +112,7 @@ def publish(
     ] = None,
 ) -> None:
     """Put the outputs of a tutorial run into the notebooks of the repository, cleaned and stamped."""
-    from greenai_nb.suite.publish import publish as publish_one
+    from greenai_nb.suite.run.publish import publish as publish_one
 
     folder = out or project.root() / "results" / project.DEFAULT_PROFILE
     walk = plan.lessons(project.notebooks())
@@ -123,7 +127,7 @@ def workspace(
     folder: Annotated[Path, typer.Argument(help="A new folder, or a workspace to bring up to date.")],
 ) -> None:
     """Copy the walk to a folder of your own; called again, it renews what you have not edited."""
-    from greenai_nb.suite import workspace as own
+    from greenai_nb.suite.workshop import workspace as own
 
     changes = own.update(project.root(), folder)
     new = sum(change.kind == own.NEW for change in changes)
@@ -145,8 +149,8 @@ def lab(
     ] = None,
 ) -> None:
     """Open JupyterLab on this machine, in a workspace, so that the checkout stays as it is."""
-    from greenai_nb.suite import lab as server
-    from greenai_nb.suite import workspace as own
+    from greenai_nb.suite.workshop import lab as server
+    from greenai_nb.suite.workshop import workspace as own
 
     place = (folder or project.root() / "workspace").resolve()
     for change in own.update(project.root(), place):

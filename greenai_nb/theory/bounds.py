@@ -19,7 +19,7 @@ from jaxtyping import Float
 from numpy import ndarray as Array
 from scipy.stats import binom
 
-from greenai_nb.theory.arguments import not_negative, positive
+from greenai_nb.checks import non_negative, positive
 
 Numbers = float | Float[Array, "*shape"]
 
@@ -113,7 +113,7 @@ def two_weight_regret(rounds: int, inverse_temperature: float) -> float:
     best decision loses half of an even number of rounds. Regret is T / 4 tanh(lambda / 2), linear in
     T, and lambda M^2 T / 8 in the limit of small lambda.
     """
-    not_negative(rounds=rounds)
+    non_negative(rounds=rounds)
     positive(inverse_temperature=inverse_temperature)
     behind = rounds // 2
     heavier = 1 / (1 + math.exp(-inverse_temperature))
@@ -130,7 +130,7 @@ def coin_regret_beyond_price(rounds: int, binary_weights: int) -> float:
     the penalty, for every p, needs a remainder of at least 0.1201 T; Theorem 1 has 0.125 T.
     """
     positive(rounds=rounds)
-    not_negative(binary_weights=binary_weights)
+    non_negative(binary_weights=binary_weights)
     with np.errstate(divide="ignore", over="ignore"):
         log_hazard = np.log(-np.log1p(-binom.cdf(np.arange(rounds), rounds, 0.5)))
         best = np.exp(-np.exp(binary_weights * math.log(2) + log_hazard)).sum()

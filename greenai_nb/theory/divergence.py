@@ -9,7 +9,7 @@ from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from greenai_nb.theory.arguments import finite, positive
+from greenai_nb.checks import finite, positive
 from greenai_nb.theory.prior import EXPONENT, HeavyTail, Prior, Truncated
 
 SERIES_BELOW = 0.02

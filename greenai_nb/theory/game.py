@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray as Array
 
+from greenai_nb.checks import finite, positive, probabilities, spread
 from greenai_nb.theory import forecasters
-from greenai_nb.theory.arguments import finite, positive, probabilities, spread
 
 Losses = Float[Array, "outcomes decisions"]
 Law = Float[Array, " decisions"]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 
-from greenai_nb.theory.arguments import finite, not_negative, positive
+from greenai_nb.checks import finite, non_negative, positive
 from greenai_nb.theory.prior import EXPONENT, TAIL
 
 
@@ -63,7 +63,7 @@ def penalty(blocks: Sequence[Float[Array, "*shape"]], scale: float, binary_weigh
     and ``binary_weights`` is p_bin. Raises ``ValueError`` as ``block_penalty`` does, and for a
     negative count.
     """
-    not_negative(binary_weights=binary_weights)
+    non_negative(binary_weights=binary_weights)
     positive(scale=scale)
     return sum(block_penalty(block, scale) for block in blocks) + binary_weights * float(np.log(2))
 

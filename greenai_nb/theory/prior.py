@@ -22,7 +22,7 @@ from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 from scipy.special import beta, gammaln
 
-from greenai_nb.theory.arguments import finite, not_negative, positive
+from greenai_nb.checks import finite, non_negative, positive
 
 EXPONENT = 4
 TAIL = EXPONENT - 1
@@ -70,7 +70,7 @@ class HeavyTail:
 
     def absolute_moment(self, order: float) -> float:
         """E|v|^k = 3 tau^k B(k + 1, 3 - k): tau / 2 for k = 1, tau^2 for k = 2, infinite from 3 on."""
-        not_negative(order=order)
+        non_negative(order=order)
         return TAIL * self.scale**order * beta(order + 1, TAIL - order) if order < TAIL else math.inf
 
 
@@ -138,7 +138,7 @@ class Student:
 
     def absolute_moment(self, order: float) -> float:
         """E|v|^k, infinite from k = nu on: Cauchy's law has no mean size."""
-        not_negative(order=order)
+        non_negative(order=order)
         nu = self.degrees_of_freedom
         if order >= nu:
             return math.inf

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from numpy import ndarray as Array
 from scipy.optimize import brentq
 
-from greenai_nb.theory.arguments import finite, positive
+from greenai_nb.checks import finite, positive
 from greenai_nb.theory.prior import HeavyTail
 from greenai_nb.theory.space import Space
 

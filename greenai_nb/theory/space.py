@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray as Array
 
-from greenai_nb.theory.arguments import positive, probabilities
+from greenai_nb.checks import positive, probabilities
 from greenai_nb.theory.prior import Prior
 
 PANEL_NODES = 8

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray as Array
 
-from greenai_nb.theory.arguments import positive
+from greenai_nb.checks import positive
 from greenai_nb.theory.penalty import coordinate_price
 from greenai_nb.theory.prior import HeavyTail
 from greenai_nb.theory.space import Space, nodes, product, signs

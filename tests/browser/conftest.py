@@ -18,7 +18,9 @@ import papermill
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from greenai_nb.suite import plan, project, runner, workspace
+from greenai_nb.lesson import project
+from greenai_nb.suite.run import plan, runner
+from greenai_nb.suite.workshop import workspace
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 START_S = 60

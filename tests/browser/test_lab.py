@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 from playwright.sync_api import Browser
 
-from greenai_nb.suite import plan, project
+from greenai_nb.lesson import project
+from greenai_nb.suite.run import plan
 
 from .conftest import UPDATES, Room
 from .sheet import Sheet

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from greenai_nb.suite import plan, project
+from greenai_nb.lesson import project
+from greenai_nb.suite.run import plan
 
 from .sheet import listen
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from greenai_nb.suite import plan, project
+from greenai_nb.lesson import project
+from greenai_nb.suite.run import plan
 
 ROOT = project.root()
 LIMIT_MB, KILLED = 2048, 137

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from greenai_nb.suite import plan, project
-from greenai_nb.suite.publish import faults
+from greenai_nb.lesson import project
+from greenai_nb.suite.run import plan
+from greenai_nb.suite.run.publish import faults
 
 WALK = plan.lessons(project.notebooks())
 TEMPLATE = project.notebooks() / "_template.ipynb"

@@ -12,7 +12,8 @@ from html.parser import HTMLParser
 import pytest
 from notebook_files import PARAMETERS, cell, write_notebook
 
-from greenai_nb.suite import claims, cli, project
+from greenai_nb.lesson import claims, project
+from greenai_nb.suite import cli
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ def test_a_killed_run_leaves_no_process_behind_and_can_go_on(greenai, small_proj
 
 
 def test_two_runs_do_not_write_to_one_folder(greenai, small_project):
-    from greenai_nb.suite.runner import results_folder
+    from greenai_nb.suite.run.runner import results_folder
 
     with results_folder(small_project / "out"):
         code, said = greenai("run", "--out", small_project / "out")

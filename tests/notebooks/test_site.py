@@ -11,8 +11,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from notebook_files import cell, write_notebook
 
-from greenai_nb.suite import plan, project, site
-from greenai_nb.suite.claims import load_claims
+from greenai_nb.lesson import project
+from greenai_nb.lesson.claims import load_claims
+from greenai_nb.suite import site
+from greenai_nb.suite.run import plan
 
 pytest.importorskip("sphinx", reason="the site needs the extra: pip install -e .[site]")
 

@@ -14,10 +14,12 @@ import psutil
 import pytest
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
-from greenai_nb.suite import plan, project, sweep
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.process import FAILED, Limits
-from greenai_nb.suite.store import Store
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson import project
+from greenai_nb.suite.run import plan
+from greenai_nb.suite.run.kernel import FAILED, Limits
+from greenai_nb.suite.sweep import cluster
+from greenai_nb.suite.sweep.store import Store
 
 GREENAI = [sys.executable, "-m", "greenai_nb.suite"]
 NOTED = cell(
@@ -81,7 +83,9 @@ def wait_for(condition, seconds=60):
 def workers(process):
     """The processes of Dask's workers: those that run notebooks below them."""
     everyone = psutil.Process(process.pid).children(recursive=True)
-    return [each.parent() for each in everyone if "greenai_nb.suite.execute" in " ".join(each.cmdline())]
+    return [
+        each.parent() for each in everyone if "greenai_nb.suite.run.execute" in " ".join(each.cmdline())
+    ]
 
 
 def values(out):
@@ -206,22 +210,24 @@ def test_wrong_use_is_one_sentence_before_anything_starts(place, arguments, said
 
 def task_for(place, name, store, limits=None, **point):
     lesson = plan.lesson_named(place / "notebooks", name)
-    (task,) = sweep.tasks(lesson, [point], "ci", {}, str(store), limits or Limits())
+    (task,) = cluster.tasks(lesson, [point], "ci", {}, str(store), limits or Limits())
     return task
 
 
 def test_a_worker_with_another_lock_refuses(place):
     task = task_for(place, "03_noted", place / "out", n=1)
     (place / "requirements.lock").write_text("numpy==2.0.1\n")
-    end = sweep.work(task)
-    assert end["status"] == sweep.REFUSED and "another notebook, package or lock" in end["error"]
+    end = cluster.work(task)
+    assert end["status"] == cluster.REFUSED and "another notebook, package or lock" in end["error"]
     assert not notes(place)[0] and not (place / "out").exists()
 
 
 def test_the_same_values_at_another_size_are_another_run(place):
     """A claim is judged at some sizes and recorded at others."""
     lesson = plan.lesson_named(place / "notebooks", "03_noted")
-    sizes = [sweep.tasks(lesson, [{"n": 1}], size, {}, "x", Limits())[0] for size in ("ci", "tutorial")]
+    sizes = [
+        cluster.tasks(lesson, [{"n": 1}], size, {}, "x", Limits())[0] for size in ("ci", "tutorial")
+    ]
     assert sizes[0].parameters == sizes[1].parameters
     assert sizes[0].fingerprint != sizes[1].fingerprint
 
@@ -230,17 +236,17 @@ def test_only_a_notebook_of_the_walk_is_run(place):
     task = task_for(place, "03_noted", place / "out", n=1)
     for name in ("../notebooks/03_noted", "/etc/passwd", "_template"):
         with pytest.raises(ValueError, match="no notebook"):
-            sweep.work(sweep.Task(**{**vars(task), "notebook": name}))
+            cluster.work(cluster.Task(**{**vars(task), "notebook": name}))
 
 
 @pytest.mark.parametrize("text", ["../../x", "'); import os #", '"""', "a\nb", "{x}", "$(x)", "ümlaut"])
 def test_a_text_stays_a_text(place, text):
     parameters = cell('s: str = "a"  # a text', tags=("parameters",))
     show = cell(
-        f"from greenai_nb.suite.notebook import record\nrecord('same', s == {text!r}, '', 'counted')"
+        f"from greenai_nb.lesson.notebook import record\nrecord('same', s == {text!r}, '', 'counted')"
     )
     write_notebook(place / "notebooks" / "04_text.ipynb", parameters, show)
-    end = sweep.work(task_for(place, "04_text", place / "out", s=text))
+    end = cluster.work(task_for(place, "04_text", place / "out", s=text))
     assert end["status"] == "done", end
     (records,) = (place / "out").glob("runs/*/records.jsonl")
     assert json.loads(records.read_text().splitlines()[0])["value"] == 1
@@ -251,9 +257,9 @@ def test_limits_of_time_and_memory_end_a_run_with_a_sentence(place):
     hungry = cell("x = [bytearray(10**7) for _ in range(100)]\nimport time; time.sleep(30)")
     write_notebook(place / "notebooks" / "05_forever.ipynb", PARAMETERS, forever)
     write_notebook(place / "notebooks" / "06_hungry.ipynb", PARAMETERS, hungry)
-    end = sweep.work(task_for(place, "05_forever", place / "out", Limits(time_s=6), n=1))
+    end = cluster.work(task_for(place, "05_forever", place / "out", Limits(time_s=6), n=1))
     assert end["status"] == FAILED and "more than 6 s and was stopped" in end["error"]
-    end = sweep.work(task_for(place, "06_hungry", place / "out", Limits(memory_mb=600), n=1))
+    end = cluster.work(task_for(place, "06_hungry", place / "out", Limits(memory_mb=600), n=1))
     assert end["status"] == FAILED and "more than 600 MB, and was stopped" in end["error"]
     assert len(list((place / "out" / FAILED).iterdir())) == 2
 
@@ -267,18 +273,18 @@ def test_a_full_disk_keeps_nothing_half_and_says_so(place, tmp_path):
     if mounted.returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        end = sweep.work(task_for(place, "03_noted", small, n=1))
+        end = cluster.work(task_for(place, "03_noted", small, n=1))
         assert end["status"] == FAILED and "No space left" in end["error"]
         assert not Store(str(small)).kept()
     finally:
         subprocess.run(["umount", small], check=True)
-    assert sweep.work(task_for(place, "03_noted", small, n=1))["status"] == "done"
+    assert cluster.work(task_for(place, "03_noted", small, n=1))["status"] == "done"
 
 
 def test_a_store_may_be_any_place_of_fsspec(place):
-    end = sweep.work(task_for(place, "03_noted", "memory://sweep", n=1))
+    end = cluster.work(task_for(place, "03_noted", "memory://sweep", n=1))
     assert end["status"] == "done" and len(Store("memory://sweep").kept()) == 1
-    assert sweep.work(task_for(place, "03_noted", "memory://sweep", n=1))["status"] == sweep.KEPT
+    assert cluster.work(task_for(place, "03_noted", "memory://sweep", n=1))["status"] == cluster.KEPT
     assert len(notes(place)[0]) == 1
 
 
@@ -349,7 +355,7 @@ def test_a_scheduler_lost_while_a_run_is_handed_out_is_a_sentence(place):
             raise OSError("connection closed")
 
     with pytest.raises(UsageError, match="the scheduler is gone"):
-        sweep.run(Lost(), [task_for(place, "03_noted", place / "out", n=1)], print)
+        cluster.run(Lost(), [task_for(place, "03_noted", place / "out", n=1)], print)
 
 
 def test_a_store_elsewhere_gets_its_page_too(place):

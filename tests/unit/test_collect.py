@@ -7,10 +7,10 @@ import fastparquet
 import pandas as pd
 import pytest
 
-from greenai_nb.suite import collect, sweep_report
-from greenai_nb.suite.claims import Claim
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.store import Store
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson.claims import Claim
+from greenai_nb.suite.sweep import report, table
+from greenai_nb.suite.sweep.store import Store
 
 CARD = {
     "processor": "Fast 1", "cores": 2, "memory_mb": 1000.0, "system": "Linux", "python": "3.11.9",
@@ -63,7 +63,7 @@ def test_a_table_has_a_row_a_record_and_a_column_a_parameter(tmp_path):
     own = a_record("accuracy", 90.0, claim="c", lo=88.0, hi=92.0, verdict="holds", seed=[7], unit="%")
     add(tmp_path, 1, parameters, [a_record(value=3), own])
     add(tmp_path, 2, {"threads": 1, "rate": 1}, [a_record(value=4.0, provenance="estimated")])
-    frame = collect.collect(tmp_path)
+    frame = table.collect(tmp_path)
     assert list(frame) == [
         "run", "notebook", "p.threads", "p.rate", "p.seeds", "p.sizes", "p.extra", "metric", "value",
         "unit", "provenance", "claim", "lo", "hi", "verdict", "seed", "profile", "versions", "processor",
@@ -116,7 +116,7 @@ def test_a_corrupted_run_is_left_out_with_one_warning(tmp_path, harm, said):
     add(tmp_path, 1, {"n": 1}, [a_record(value=5.0)])
     harm(add(tmp_path, 2, {"n": 2}, [a_record(), a_record("time_s")]))
     with pytest.warns(UserWarning, match=said) as caught:
-        frame = collect.collect(tmp_path)
+        frame = table.collect(tmp_path)
     assert len(caught) == 1 and f"{2:016x}" in str(caught[0].message)
     assert frame["value"].tolist() == [5.0]
 
@@ -126,11 +126,11 @@ def test_what_is_unfinished_is_not_counted_and_no_runs_is_an_error(tmp_path):
     unfinished.mkdir(parents=True)
     (unfinished / "records.jsonl").write_text(json.dumps(a_record()))
     with pytest.raises(UsageError, match=r"no runs in .*; greenai sweep makes them"):
-        collect.collect(tmp_path)
+        table.collect(tmp_path)
     add(tmp_path, 2, {}, [a_record()])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(collect.collect(str(tmp_path))) == 1
+        assert len(table.collect(str(tmp_path))) == 1
 
 
 def test_a_run_in_two_stores_counts_once(tmp_path):
@@ -139,21 +139,19 @@ def test_a_run_in_two_stores_counts_once(tmp_path):
     add(one, 2, {}, [a_record(value=2.0)])
     add(two, 2, {}, [a_record(value=2.0)])
     add(two, 3, {}, [a_record(value=3.0)])
-    assert collect.collect([one, two])["value"].tolist() == [1.0, 2.0, 3.0]
+    assert table.collect([one, two])["value"].tolist() == [1.0, 2.0, 3.0]
     (one / "runs" / f"{2:016x}" / "run.json").write_text("{")
     with pytest.warns(UserWarning, match="left out"):
-        assert collect.collect([one, two])["value"].tolist() == [1.0, 2.0, 3.0]
+        assert table.collect([one, two])["value"].tolist() == [1.0, 2.0, 3.0]
 
 
 def test_only_corrupted_runs_make_an_empty_table_and_a_page(tmp_path):
     (add(tmp_path, 1, {}, [a_record()]) / "run.json").write_text("{")
     with pytest.warns(UserWarning):
-        frame = collect.collect(tmp_path)
+        frame = table.collect(tmp_path)
     assert frame.empty and "value" in frame
-    assert (
-        sweep_report.summary(frame).empty and sweep_report.verdicts(frame, {"is-fast": a_claim()}) == []
-    )
-    assert "0 runs finished" in sweep_report.page(tmp_path, frame, [], {})
+    assert report.summary(frame).empty and report.verdicts(frame, {"is-fast": a_claim()}) == []
+    assert "0 runs finished" in report.page(tmp_path, frame, [], {})
 
 
 def test_failures_are_sorted_and_corrupted_ones_warn(tmp_path):
@@ -163,21 +161,21 @@ def test_failures_are_sorted_and_corrupted_ones_warn(tmp_path):
     fail(two, 1, "early")
     (fail(two, 3, "lost") / "run.json").write_text("{")
     with pytest.warns(UserWarning, match=f"{3:016x}"):
-        found = collect.failures([one, two])
+        found = table.failures([one, two])
     assert [run["error"] for run in found] == ["early", "late"]
-    assert collect.failures(tmp_path / "absent") == []
+    assert table.failures(tmp_path / "absent") == []
 
 
 def mixed(store):
     """Runs whose seeds are numbers and lists, and whose claim, lo and hi are all absent."""
     add(store, 1, {"seeds": [1], "flag": True}, [a_record()])
     add(store, 2, {"seeds": [1, 2], "flag": False}, [a_record(value=0.1 + 0.2)])
-    return collect.collect(store)
+    return table.collect(store)
 
 
 def test_a_table_is_written_whole_as_csv(tmp_path):
     frame = mixed(tmp_path / "store")
-    collect.write(frame, tmp_path / "table.csv")
+    table.write(frame, tmp_path / "table.csv")
     read = pd.read_csv(tmp_path / "table.csv")
     assert list(read) == list(frame) and read["value"].tolist() == [1.0, 0.1 + 0.2]
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["table.csv"]
@@ -185,7 +183,7 @@ def test_a_table_is_written_whole_as_csv(tmp_path):
 
 def test_a_table_is_written_whole_as_parquet(tmp_path):
     frame = mixed(tmp_path / "store")
-    collect.write(frame, tmp_path / "table.parquet")
+    table.write(frame, tmp_path / "table.parquet")
     read = fastparquet.ParquetFile(str(tmp_path / "table.parquet")).to_pandas()
     assert list(read) == list(frame) and read["value"].tolist() == [1.0, 0.1 + 0.2]
     assert read["p.seeds"].tolist() == ["1", "[1, 2]"] and read["p.flag"].tolist() == [True, False]
@@ -203,7 +201,7 @@ def test_a_table_is_written_whole_as_parquet(tmp_path):
 def test_a_table_that_cannot_be_written_is_said(tmp_path, name, said):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UsageError, match=said):
-        collect.write(pd.DataFrame({"a": [1]}), tmp_path / name)
+        table.write(pd.DataFrame({"a": [1]}), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
 
 
@@ -212,7 +210,7 @@ def test_the_summary_is_students_over_runs_at_each_setting(tmp_path):
     runs = ((n, seed, value) for n, at in values.items() for seed, value in enumerate(at))
     for number, (n, seed, value) in enumerate(runs):
         add(tmp_path, number, {"n": n, "seed": seed, "fixed": 5}, [a_record(value=value)])
-    got = sweep_report.summary(collect.collect(tmp_path))
+    got = report.summary(table.collect(tmp_path))
     assert got["p.n"].tolist() == [1, 2, 3] and not {"p.seed", "p.fixed"} & set(got)
     assert got["count"].tolist() == [2, 3, 1] and got["mean"].tolist() == [2.0, 5.0, 9.0]
     # s = sqrt(2), so t s / sqrt(2) = t; and s = sqrt(3), so t s / sqrt(3) = t.
@@ -228,7 +226,7 @@ def test_provenances_claims_and_units_stay_apart(tmp_path):
     claimed = [a_record("loss", 1.0, claim="a"), a_record("loss", 8.0, claim="b")]
     for number in range(2):
         add(tmp_path, number, {"seed": number}, both + claimed)
-    got = sweep_report.summary(collect.collect(tmp_path))
+    got = report.summary(table.collect(tmp_path))
     found = {(row.metric, row.provenance): row.mean for row in got.itertuples() if row.metric != "loss"}
     assert found == {("energy_j", "measured"): 2.0, ("energy_j", "estimated"): 50.0}
     losses = got[got["metric"] == "loss"]
@@ -238,7 +236,7 @@ def test_provenances_claims_and_units_stay_apart(tmp_path):
 
 def test_a_metric_recorded_twice_in_a_run_counts_once(tmp_path):
     add(tmp_path, 1, {}, [a_record(value=1.0), a_record(value=2.0)])
-    got = sweep_report.summary(collect.collect(tmp_path))
+    got = report.summary(table.collect(tmp_path))
     assert (got["count"].tolist(), got["mean"].tolist()) == ([1], [2.0])
 
 
@@ -246,7 +244,7 @@ def test_parameters_vary_within_a_notebook_or_not_at_all(tmp_path):
     add(tmp_path, 1, {"n": 1, "mixed": [1]}, [a_record()])
     add(tmp_path, 2, {"n": 1, "mixed": [1, 2]}, [a_record()])
     add(tmp_path, 3, {"n": 2, "mixed": [1]}, [a_record()], notebook="51_other")
-    got = sweep_report.summary(collect.collect(tmp_path))
+    got = report.summary(table.collect(tmp_path))
     assert "p.n" not in got and got["notebook"].tolist() == [NB, NB, "51_other"]
     assert got["p.mixed"].tolist()[:2] == [1, "[1, 2]"] and pd.isna(got["p.mixed"][2])
 
@@ -262,7 +260,7 @@ def test_claims_are_judged_at_each_setting(tmp_path):
     for number in (6, 7):
         add(tmp_path, number, {"n": 3, "seed": number}, claimed(1.0))
     absent = a_claim(id="absent")
-    found = sweep_report.verdicts(collect.collect(tmp_path), {"absent": absent, "is-fast": a_claim()})
+    found = report.verdicts(table.collect(tmp_path), {"absent": absent, "is-fast": a_claim()})
     assert [each.setting for each in found] == [{"n": 1}, {"n": 2}, {"n": 3}]
     assert [each.obtained.count for each in found] == [3, 1, 2]
     assert [each.obtained.verdict for each in found] == ["holds", "undecided", "fails"]
@@ -277,7 +275,7 @@ def test_profiles_are_judged_apart(tmp_path):
     for number in range(4):
         profile = "ci" if number < 2 else "tutorial"
         add(tmp_path, number, {"seed": number}, claimed(1.0), profile=profile)
-    found = sweep_report.verdicts(collect.collect(tmp_path), {"is-fast": a_claim()})
+    found = report.verdicts(table.collect(tmp_path), {"is-fast": a_claim()})
     assert [(each.profile, each.obtained.verdict) for each in found] == [
         ("ci", "recorded"),
         ("tutorial", "fails"),
@@ -314,8 +312,8 @@ def swept(tmp_path):
 
 
 def a_page(store, claims=None):
-    frame = collect.collect(store)
-    return sweep_report.page(store, frame, collect.failures(store), claims or {"is-fast": a_claim()})
+    frame = table.collect(store)
+    return report.page(store, frame, table.failures(store), claims or {"is-fast": a_claim()})
 
 
 def test_the_page_is_offline_and_escaped(swept):
@@ -383,7 +381,5 @@ def test_a_store_elsewhere_is_read_as_a_folder_is(tmp_path):
     away = Store("memory://collected")
     (folder,) = (tmp_path / "store" / "runs").iterdir()
     away.keep(folder, folder.name)
-    pd.testing.assert_frame_equal(
-        collect.collect("memory://collected"), collect.collect(tmp_path / "store")
-    )
-    assert collect.failures("memory://collected") == []
+    pd.testing.assert_frame_equal(table.collect("memory://collected"), table.collect(tmp_path / "store"))
+    assert table.failures("memory://collected") == []

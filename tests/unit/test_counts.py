@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 import torch
+from greenai_nb.nets.torch_op import PackedModule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from greenai_nb.energy.counts import count, training_step
 from greenai_nb.energy.derived import derived_by_layer, derived_energy
 from greenai_nb.nets.architectures import (
     cnn,
@@ -23,12 +23,12 @@ from greenai_nb.nets.architectures import (
     xnor_vgg_small,
 )
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
+from greenai_nb.nets.counts import count, training_step
 from greenai_nb.nets.inception import inception_v3
 from greenai_nb.nets.mobilenet import mobilenet_v2
 from greenai_nb.nets.pack import pack
 from greenai_nb.nets.scaling import LearnedScale, MeanScaleWithInputMap, NoScale
 from greenai_nb.nets.sign import ste_sign, stochastic_sign
-from greenai_nb.nets.torch_op import PackedModule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -4,7 +4,7 @@ import torch
 
 from greenai_nb.data.datasets import load
 from greenai_nb.learn.fit import accuracy
-from greenai_nb.learn.gradient import fit_sgd
+from greenai_nb.learn.sgd import fit_sgd
 from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.kernels import words
 from greenai_nb.nets.kernels.product import pack_signs

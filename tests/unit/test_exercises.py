@@ -19,11 +19,12 @@ import psutil
 import pytest
 import torch
 
-from greenai_nb.suite import exercises, plan, project, trial
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.exercises import Exercise, exercise, exercises_of, judge, progress, words
-from greenai_nb.suite.fingerprint import code_cells
-from greenai_nb.suite.trial import same
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson import exercises, grading, project
+from greenai_nb.lesson.exercises import Exercise, exercise, exercises_of, judge, progress, words
+from greenai_nb.lesson.grading import same
+from greenai_nb.suite.run import plan
+from greenai_nb.suite.run.fingerprint import code_cells
 
 WALK = plan.lessons(project.notebooks())
 ASKED = {(name, asked) for name in WALK for asked in exercises_of(name)}
@@ -271,7 +272,7 @@ def test_of_a_flood_only_the_beginning_reaches_the_reader():
         for _ in range(100):
             print("x" * 1000, end="")
 
-    assert len(said_of(answer)) < trial.MOST_PRINTED + 200
+    assert len(said_of(answer)) < grading.MOST_PRINTED + 200
 
 
 def test_prints_of_a_loop_are_shown():

@@ -14,11 +14,11 @@ from scipy.special import logsumexp
 from torch import nn
 from torch.nn import functional
 
-from greenai_nb.learn import filter_chain, filter_moves, softmax_updates
-from greenai_nb.learn.filter_chain import Settings, fit_filter_chain
-from greenai_nb.learn.filter_moves import HIDDEN, OUTPUT
-from greenai_nb.learn.filter_state import chain_at, layers, refresh, write
-from greenai_nb.learn.starts import start_sparse
+from greenai_nb.learn.fast import chain, kernels, softmax
+from greenai_nb.learn.fast.chain import Settings, fit_accept_reject
+from greenai_nb.learn.fast.kernels import HIDDEN, OUTPUT
+from greenai_nb.learn.fast.state import chain_at, layers, refresh, write
+from greenai_nb.learn.initial_weights import start_sparse
 from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.theory import prior
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_exponentials_and_logarithms_are_those_of_numpy():
     x = np.linspace(-60, 60, 4001).astype(np.float32)
-    ours = np.array([softmax_updates.fast_exp(value) for value in x])
+    ours = np.array([softmax.fast_exp(value) for value in x])
     assert np.allclose(ours, np.exp(x.astype(float)), rtol=1e-6)
-    ours = np.array([softmax_updates.fast_log(value) for value in np.exp(x)])
+    ours = np.array([softmax.fast_log(value) for value in np.exp(x)])
     assert np.allclose(ours, np.log(np.exp(x).astype(float)), rtol=3e-7, atol=3e-7)
 
 
@@ -49,11 +49,11 @@ def test_the_loss_change_is_that_of_two_softmaxes_and_its_linear_part_is_below(s
     shift = rng.uniform(-size, size, count).astype(np.float32)
     mass = np.exp(logits - logits.max(0)).astype(np.float32)
     inverse, slope, growth = np.empty((3, count), np.float32)
-    softmax_updates.normalize(mass, inverse)
+    softmax.normalize(mass, inverse)
     used, ends = np.flatnonzero(direction), np.searchsorted(labels, np.arange(CLASSES + 1))
     powers = np.empty((CLASSES, count), np.float32)
     powers[: len(used)] = shift * direction[used, None]
-    found = softmax_updates.loss_change(mass, inverse, ends, used, powers, growth)
+    found = softmax.loss_change(mass, inverse, ends, used, powers, growth)
     moved = logits + shift * direction[:, None].astype(float)
     images = np.arange(count)
 
@@ -62,9 +62,9 @@ def test_the_loss_change_is_that_of_two_softmaxes_and_its_linear_part_is_below(s
 
     exact = (losses(moved) - losses(logits)).sum()
     assert found == pytest.approx(exact, abs=1e-6 * count + 1e-5, rel=1e-5)
-    softmax_updates.slopes(mass, inverse, ends, direction, slope)
+    softmax.slopes(mass, inverse, ends, direction, slope)
     assert shift.astype(float) @ slope <= exact + 1e-6 * count + 1e-5
-    softmax_updates.commit(mass, inverse, used, powers, growth)
+    softmax.commit(mass, inverse, used, powers, growth)
     known = np.exp(moved - logsumexp(moved, axis=0))
     assert np.allclose(mass * inverse, known, atol=2e-6)
 
@@ -110,13 +110,23 @@ def small(make=perceptron, seed=0, images=300):
 
 
 COLD = Settings(
-    temper=1.0, scale=0.2, scale_output=0.2, step_hidden=0.3, step_output=1.0, output_share=0.4
+    inverse_temperature=1.0,
+    scale=0.2,
+    scale_output=0.2,
+    step_hidden=0.3,
+    step_output=1.0,
+    output_prob=0.4,
 )
 HOT = Settings(
-    temper=0.003, scale=2.0, scale_output=2.0, step_hidden=2.0, step_output=3.0, output_share=0.7
+    inverse_temperature=0.003,
+    scale=2.0,
+    scale_output=2.0,
+    step_hidden=2.0,
+    step_output=3.0,
+    output_prob=0.7,
 )
-OUTPUTS = Settings(temper=0.1, scale_output=5.0, step_output=0.5, output_share=1.0)
-SINGLE = Settings(temper=0.3, scale=0.5, step_hidden=0.5, output_share=0.2, block=1)
+OUTPUTS = Settings(inverse_temperature=0.1, scale_output=5.0, step_output=0.5, output_prob=1.0)
+SINGLE = Settings(inverse_temperature=0.3, scale=0.5, step_hidden=0.5, output_prob=0.2, block=1)
 LAWS = {"cold": COLD, "hot": HOT, "outputs": OUTPUTS, "single moves": SINGLE}
 
 
@@ -161,15 +171,17 @@ def test_every_recorded_decision_is_that_of_a_full_pass_in_double_precision(make
     """Also those of giant steps, which the rule against large steps must reject."""
     net, images, labels = small(make)
     chain, exact = chain_at(net, images, labels), Exact(net, images, labels)
-    moves = filter_chain.sweep(chain, 1536 // law.block, law, np.random.default_rng(1))
+    moves = chain.sweep(chain, 1536 // law.block, law, np.random.default_rng(1))
     before, refused = exact.loss(), 0
     for move in moves:
-        too_far = abs(move["change"]) * exact.reach(move) > softmax_updates.LARGEST_STEP
+        too_far = abs(move["change"]) * exact.reach(move) > softmax.LARGEST_STEP
         weight = exact.weight(move)
         old = weight.item()
         weight += float(move["change"])
         after = exact.loss()
-        wanted = move["log_uniform"] < move["log_prior_ratio"] - law.temper * (after - before)
+        wanted = move["log_uniform"] < move["log_prior_ratio"] - law.inverse_temperature * (
+            after - before
+        )
         assert move["accepted"] == (wanted and not too_far)
         if np.isfinite(move["loss_change"]):
             assert move["loss_change"] == pytest.approx(after - before, abs=1e-3, rel=1e-4)
@@ -188,10 +200,12 @@ def test_every_recorded_decision_is_that_of_a_full_pass_in_double_precision(make
 
 @pytest.mark.parametrize("make", NETS.values(), ids=NETS)
 def test_more_images_than_a_tile_holds_change_nothing(make):
-    net, images, labels = small(make, images=2 * softmax_updates.TILE + 500)
+    net, images, labels = small(make, images=2 * softmax.TILE + 500)
     chain, exact = chain_at(net, images, labels), Exact(net, images, labels)
-    law = Settings(temper=0.05, scale=0.5, scale_output=0.5, step_hidden=0.3, output_share=0.3)
-    moves = filter_chain.sweep(chain, 8, law, np.random.default_rng(1))
+    law = Settings(
+        inverse_temperature=0.05, scale=0.5, scale_output=0.5, step_hidden=0.3, output_prob=0.3
+    )
+    moves = chain.sweep(chain, 8, law, np.random.default_rng(1))
     before = exact.loss()
     for move in moves[np.isfinite(moves["loss_change"])]:
         weight = exact.weight(move)
@@ -208,14 +222,16 @@ def test_more_images_than_a_tile_holds_change_nothing(make):
 
 def test_whole_numbers_in_the_settings_compile_nothing_anew():
     net, images, labels = small()
-    law = Settings(temper=1, scale=1, scale_output=1, step_hidden=1, step_output=1, output_share=0)
-    filter_chain.sweep(chain_at(net, images, labels), 1, law, np.random.default_rng(0))
-    assert len(filter_moves.sweep.signatures) == 1
+    law = Settings(
+        inverse_temperature=1, scale=1, scale_output=1, step_hidden=1, step_output=1, output_prob=0
+    )
+    chain.sweep(chain_at(net, images, labels), 1, law, np.random.default_rng(0))
+    assert len(kernels.sweep.signatures) == 1
 
 
 def test_the_compiled_sweep_is_kept_for_the_sources_it_is_made_of():
     """Code on disk that knew its own file alone would outlive a change of the files it imports."""
-    (kept_for,) = [cell.cell_contents for cell in filter_moves.sweep.py_func.__closure__]
+    (kept_for,) = [cell.cell_contents for cell in kernels.sweep.py_func.__closure__]
     for module in (softmax_updates, prior):
         assert inspect.getsource(module) in kept_for
 
@@ -223,8 +239,10 @@ def test_the_compiled_sweep_is_kept_for_the_sources_it_is_made_of():
 def test_the_prior_ratio_is_that_of_the_prior():
     net, images, labels = small()
     chain, exact = chain_at(net, images, labels), Exact(net, images, labels)
-    law = Settings(temper=0.0, scale=0.2, scale_output=0.7, redraw_share=0.0, output_share=0.5)
-    for move in filter_chain.sweep(chain, 20, law, np.random.default_rng(2)):
+    law = Settings(
+        inverse_temperature=0.0, scale=0.2, scale_output=0.7, redraw_prob=0.0, output_prob=0.5
+    )
+    for move in chain.sweep(chain, 20, law, np.random.default_rng(2)):
         weight = exact.weight(move)
         old, new = weight.item(), weight.item() + float(move["change"])
         hidden_bias = move["layer"] == HIDDEN and move["column"] == SIDE**2
@@ -242,12 +260,17 @@ def test_without_data_the_chain_returns_the_prior():
         torch.nn.init.zeros_(weight)
     chain = chain_at(net, images[:5], labels[:5])
     law = Settings(
-        temper=0.0, scale=0.05, scale_output=0.05, step_hidden=0.1, step_output=0.1, output_share=0.5
+        inverse_temperature=0.0,
+        scale=0.05,
+        scale_output=0.05,
+        step_hidden=0.1,
+        step_output=0.1,
+        output_prob=0.5,
     )
     generator, draws = np.random.default_rng(3), []
-    inked = np.flatnonzero(np.diff(chain.weight_law[:-1], prepend=0) > 0)
+    inked = np.flatnonzero(np.diff(chain.column_cdf[:-1], prepend=0) > 0)
     for _ in range(2500):
-        filter_chain.sweep(chain, 6, law, generator)
+        chain.sweep(chain, 6, law, generator)
         draws.append([*chain.filters[:, inked].ravel(), *chain.outgoing.ravel()])
     spread = np.abs(np.array(draws)[100::25]).ravel()
     assert stats.kstest(spread[::5], lambda x: 1 - HeavyTail(0.05).tail(x)).pvalue > 1e-3
@@ -256,9 +279,13 @@ def test_without_data_the_chain_returns_the_prior():
 def test_signs_without_data_are_uniform():
     net, images, labels = small(with_signs)
     chain = chain_at(net, images[:5], labels[:5])
-    law, generator, draws = Settings(temper=0.0, output_share=0.0), np.random.default_rng(4), []
+    law, generator, draws = (
+        Settings(inverse_temperature=0.0, output_prob=0.0),
+        np.random.default_rng(4),
+        [],
+    )
     for _ in range(400):
-        filter_chain.sweep(chain, 3, law, generator)
+        chain.sweep(chain, 3, law, generator)
         draws.append(chain.filters[:, :-1] > 0)
     assert np.mean(draws[20:], axis=0) == pytest.approx(np.full((4, 9), 0.5), abs=0.15)
     assert np.allclose(np.abs(chain.filters[:, :-1]), np.abs(chain.filters[:, :1]))
@@ -269,9 +296,9 @@ def test_the_tracked_loss_stays_with_the_recomputed_one(make):
     """Cold, so that masses reach their floor and confident images count."""
     net, images, labels = small(make, images=60)
     chain, rng = chain_at(net, images, labels), np.random.default_rng(4)
-    tracked, law = refresh(chain), Settings(temper=30.0, scale=0.1, scale_output=0.1)
+    tracked, law = refresh(chain), Settings(inverse_temperature=30.0, scale=0.1, scale_output=0.1)
     for _ in range(20):
-        moves = filter_chain.sweep(chain, 400, law, rng)
+        moves = chain.sweep(chain, 400, law, rng)
         tracked += moves["loss_change"][moves["accepted"]].sum()
         true = refresh(chain)
         assert abs(tracked - true) < 1e-4 * len(labels) and true > 0
@@ -279,7 +306,7 @@ def test_the_tracked_loss_stays_with_the_recomputed_one(make):
 
 
 def test_a_refresh_gives_the_loss_and_the_probabilities_of_the_network(monkeypatch):
-    monkeypatch.setattr("greenai_nb.learn.filter_state.IMAGES_AT_ONCE", 77)
+    monkeypatch.setattr("greenai_nb.learn.fast.state.IMAGES_AT_ONCE", 77)
     net, images, labels = small(convolutional)
     chain = chain_at(net, images, labels)
     with torch.inference_mode():
@@ -293,7 +320,7 @@ def test_a_refresh_gives_the_loss_and_the_probabilities_of_the_network(monkeypat
 def fit(data, seed=1, proposals=2000, start=None, **given):
     torch.manual_seed(0)
     net = start or start_sparse(mlp(16, 6, 3))
-    return fit_filter_chain(net, data, proposals=proposals, seed=seed, **given)
+    return fit_accept_reject(net, data, proposals=proposals, seed=seed, **given)
 
 
 def test_a_seed_gives_the_same_chain_and_the_start_is_left_alone(tiny_data):
@@ -308,8 +335,8 @@ def test_a_seed_gives_the_same_chain_and_the_start_is_left_alone(tiny_data):
 
 def test_looking_does_not_change_the_chain(tiny_data, monkeypatch):
     refreshed = []
-    monkeypatch.setattr(filter_chain, "REFRESH_EVERY", 7 * 32)
-    monkeypatch.setattr(filter_chain, "refresh", lambda chain: refreshed.append(1) or refresh(chain))
+    monkeypatch.setattr(chain, "REFRESH_EVERY", 7 * 32)
+    monkeypatch.setattr(chain, "refresh", lambda chain: refreshed.append(1) or refresh(chain))
     once = fit(tiny_data, proposals=20 * 32, looks=1)
     times = len(refreshed)
     often = fit(tiny_data, proposals=20 * 32, looks=6)
@@ -336,7 +363,7 @@ def test_chains_in_threads_are_those_one_after_the_other(tiny_data):
 
 
 def test_an_interrupt_keeps_the_fit_so_far(tiny_data, monkeypatch):
-    sweep, calls = filter_chain.sweep, []
+    sweep, calls = chain.sweep, []
 
     def interrupted(*given):
         calls.append(1)
@@ -344,7 +371,7 @@ def test_an_interrupt_keeps_the_fit_so_far(tiny_data, monkeypatch):
             raise KeyboardInterrupt
         return sweep(*given)
 
-    monkeypatch.setattr(filter_chain, "sweep", interrupted)
+    monkeypatch.setattr(chain, "sweep", interrupted)
     with pytest.warns(UserWarning, match="interrupted after 64 proposals"):
         found = fit(tiny_data, proposals=10 * 32)
     assert found.law["interrupted"] and found.trace.step.tolist() == [32, 64, 64]
@@ -368,5 +395,5 @@ def test_bad_input_is_refused(tiny_data):
         fit(tiny_data)
     with pytest.raises(ValueError, match=r"scale_output must be a number in \(0, inf\), got 0"):
         Settings(scale_output=0)
-    with pytest.raises(ValueError, match="temper must be"):
-        Settings(temper=-1)
+    with pytest.raises(ValueError, match="inverse_temperature must be"):
+        Settings(inverse_temperature=-1)

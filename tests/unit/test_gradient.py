@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from greenai_nb.data.datasets import Split
-from greenai_nb.learn import gradient
-from greenai_nb.learn.gradient import fit_adam, fit_sgd
+from greenai_nb.learn import sgd
+from greenai_nb.learn.sgd import fit_adam, fit_sgd
 from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.binary import BinaryLinear
 from greenai_nb.nets.scaling import NoScale
@@ -51,7 +51,7 @@ def scripted(monkeypatch):
             states.append(copy.deepcopy(net.state_dict()))
             return next(told)
 
-        monkeypatch.setattr(gradient, "accuracy", look)
+        monkeypatch.setattr(sgd, "accuracy", look)
         return states
 
     return script
@@ -183,14 +183,14 @@ def test_patience_does_not_change_the_way(tiny_data, fit):
 @BOTH
 def test_an_interrupt_keeps_the_finished_epochs(tiny_data, scripted, monkeypatch, fit):
     states = scripted(0.5, 0.4, 0.3)
-    clip, calls = gradient.clip_latent_weights, iter(range(100))
+    clip, calls = sgd.clip_latent_weights, iter(range(100))
 
     def interrupted_in_the_third_epoch(net):
         if next(calls) == 7:
             raise KeyboardInterrupt
         clip(net)
 
-    monkeypatch.setattr(gradient, "clip_latent_weights", interrupted_in_the_third_epoch)
+    monkeypatch.setattr(sgd, "clip_latent_weights", interrupted_in_the_third_epoch)
     with pytest.warns(UserWarning, match="interrupted in epoch 3 of 9: .* after epoch 2") as warned:
         done = fit(with_batch_norm(), tiny_data, epochs=9, batch_size=20)
     assert warned[0].filename == __file__
@@ -207,7 +207,7 @@ def test_an_interrupt_with_patience_keeps_the_best_epoch(tiny_data, monkeypatch)
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    monkeypatch.setattr(gradient, "accuracy", look)
+    monkeypatch.setattr(sgd, "accuracy", look)
     with pytest.warns(UserWarning, match="interrupted in epoch 3 of 9: .* after epoch 1"):
         done = fit_sgd(small(), tiny_data, epochs=9, patience=5)
     assert done.trace.accuracy.tolist() == [0.5, 0.4] and done.law["kept_epoch"] == 1
@@ -217,7 +217,7 @@ def test_an_interrupt_in_the_first_epoch_has_nothing_to_keep(tiny_data, monkeypa
     def interrupt(net, split):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gradient, "accuracy", interrupt)
+    monkeypatch.setattr(sgd, "accuracy", interrupt)
     net = with_batch_norm()
     start = copy.deepcopy(net.state_dict())
     with pytest.raises(KeyboardInterrupt):
@@ -230,7 +230,7 @@ def no_compute(monkeypatch):
     def refuse(*_):
         raise AssertionError("computed before the check")
 
-    monkeypatch.setattr(gradient, "multiply_accumulates", refuse)
+    monkeypatch.setattr(sgd, "multiply_accumulates", refuse)
 
 
 @BOTH

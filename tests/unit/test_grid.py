@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from greenai_nb.suite import grid
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.grid import LARGEST, alternatives, points, read_grid
-from greenai_nb.suite.parameters import SCALARS, declared, resolve
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson.parameters import SCALARS, declared, resolve
+from greenai_nb.suite.sweep import grid
+from greenai_nb.suite.sweep.grid import LARGEST, alternatives, points, read_grid
 
 PARAMETERS = declared(
     """\

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from greenai_nb.energy.counts import count
 from greenai_nb.energy.derived import derived_by_layer
 from greenai_nb.energy.layer_table import layer_table
 from greenai_nb.nets.architectures import cnn, xnor_cnn
+from greenai_nb.nets.counts import count
 from greenai_nb.nets.mobilenet import InvertedResidual
 from greenai_nb.nets.pack import pack
 

@@ -5,9 +5,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from greenai_nb.learn.fit import accuracy
-from greenai_nb.learn.gradient import fit_sgd
-from greenai_nb.learn.operations import multiply_accumulates
+from greenai_nb.learn.sgd import fit_sgd
 from greenai_nb.nets.architectures import mlp, vgg_small, xnor_cnn
+from greenai_nb.nets.counts import multiply_accumulates
 
 
 def test_accuracy_counts_right_answers(tiny_data):

@@ -12,11 +12,18 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional
 
-from greenai_nb.learn.accept_reject import fit_accept_reject
+from greenai_nb.learn.accept_reject import Move, fit_accept_reject, steps
 from greenai_nb.learn.cached_forward import CachedForward, multiply_accumulates_after, summed_loss
-from greenai_nb.learn.metropolis import Move, steps
-from greenai_nb.learn.proposals import Gaussian, Redraw, ScaleMixture, SignFlip, StudentStep
-from greenai_nb.learn.selections import Block, Unit, Weights
+from greenai_nb.learn.moves import (
+    Block,
+    Gaussian,
+    Redraw,
+    ScaleMixture,
+    SignFlip,
+    StudentStep,
+    Unit,
+    Weights,
+)
 from greenai_nb.nets.architectures import mlp
 from greenai_nb.theory.prior import HeavyTail, Student, Truncated
 
@@ -88,7 +95,9 @@ def run(state, proposal, priors, seed=0):
     points, classes = torch.tensor(POINTS), torch.tensor(CLASSES)
     generator = np.random.default_rng(seed)
     net = network_at(state)
-    return steps(net, points, classes, moves=moves, priors=priors, temper=TEMPER, generator=generator)
+    return steps(
+        net, points, classes, moves=moves, priors=priors, inverse_temperature=TEMPER, generator=generator
+    )
 
 
 def gibbs(priors):
@@ -150,7 +159,7 @@ def acceptances(proposal, priors):
     for state in STATES:
         chain = steps(
             network_at(state), points, classes,
-            moves=moves, priors=priors, temper=TEMPER, generator=NeverAccept(),
+            moves=moves, priors=priors, inverse_temperature=TEMPER, generator=NeverAccept(),
         )  # fmt: skip
         found.append([decision.log_ratio.total for decision in itertools.islice(chain, 8)])
     return np.exp(np.minimum(0, found))
@@ -249,7 +258,7 @@ def test_without_data_the_chain_returns_the_prior(proposal, prior):
         weight.copy_(torch.from_numpy(np.abs(prior.sample((2, 40), generator))))
     chain = steps(
         net, torch.ones(2, 40), torch.tensor([0, 1]), moves=[Move(Weights("1.weight"), proposal)],
-        priors={"1.weight": prior}, temper=0.0, generator=generator,
+        priors={"1.weight": prior}, inverse_temperature=0.0, generator=generator,
     )  # fmt: skip
     draws = []
     for _ in range(1 if flips else 3):
@@ -297,7 +306,7 @@ def convolutional_run(net, data, prefix="", **given):
     return steps(
         net, data.train.scaled(), data.train.labels, moves=moves,
         priors={prefix + "0.weight": HeavyTail(0.3), prefix + "4.weight": Truncated(0.3, 2.0)},
-        **{"temper": 0.3, "generator": np.random.default_rng(0), **given},
+        **{"inverse_temperature": 0.3, "generator": np.random.default_rng(0), **given},
     )  # fmt: skip
 
 
@@ -403,7 +412,7 @@ def test_rejected_proposals_leave_every_bit_as_it_was(tiny_data, proposal):
     moves = [Move(Unit("0.weight"), proposal), Move(Weights("4.weight", 5), proposal)]
     chain = steps(
         net, tiny_data.train.scaled(), tiny_data.train.labels, moves=moves,
-        priors={}, temper=1e6, generator=np.random.default_rng(0),
+        priors={}, inverse_temperature=1e6, generator=np.random.default_rng(0),
     )  # fmt: skip
     rejected = 0
     for decision in itertools.islice(chain, 200):
@@ -429,7 +438,7 @@ def test_a_fresh_batch_estimates_the_change_of_the_loss_without_bias(tiny_data):
         net = convolutional()
         net[4].weight.data.clamp_(-0.9, 0.9)
         chain = steps(
-            net, tiny_data.train.scaled(), tiny_data.train.labels, temper=0.5,
+            net, tiny_data.train.scaled(), tiny_data.train.labels, inverse_temperature=0.5,
             moves=[Move(At("4.weight", 3), Out())], priors={"4.weight": far},
             generator=np.random.default_rng(0), **given,
         )  # fmt: skip
@@ -457,7 +466,14 @@ def small_mlp():
 
 
 def fitted(data, net=None, **given):
-    settings = {"moves": MOVES, "priors": PRIORS, "temper": 5.0, "proposals": 400, "looks": 4, "seed": 1}
+    settings = {
+        "moves": MOVES,
+        "priors": PRIORS,
+        "inverse_temperature": 5.0,
+        "proposals": 400,
+        "looks": 4,
+        "seed": 1,
+    }
     return fit_accept_reject(net or small_mlp(), data, **{**settings, **given})
 
 
@@ -485,7 +501,7 @@ def test_the_trace_and_the_law_have_what_they_promise(tiny_data):
     generator = np.random.default_rng(1)
     chain = steps(
         small_mlp(), tiny_data.train.scaled(), tiny_data.train.labels,
-        moves=MOVES, priors=PRIORS, temper=5.0, generator=generator,
+        moves=MOVES, priors=PRIORS, inverse_temperature=5.0, generator=generator,
     )  # fmt: skip
     decisions = list(itertools.islice(chain, 400))
     hidden = [decision for decision in decisions if decision.name == "1.weight"]
@@ -592,8 +608,8 @@ def with_weight(value):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"temper": -1.0}, r"temper must be a number in \[0, inf\), got -1"),
-        ({"temper": math.inf}, "temper must be a number"),
+        ({"inverse_temperature": -1.0}, r"inverse_temperature must be a number in \[0, inf\), got -1"),
+        ({"inverse_temperature": math.inf}, "inverse_temperature must be a number"),
         ({"moves": ()}, "moves is empty, at least one Move"),
         (
             {"moves": [Move(Weights("2.weight"), SignFlip())]},

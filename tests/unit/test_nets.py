@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from greenai_nb.nets.architectures import cnn, mlp, xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, clip_latent_weights
-from greenai_nb.nets.kinds import fold_batch_norm, real_matrices, weights_by_kind
 from greenai_nb.nets.scaling import scale
 from greenai_nb.nets.sign import ste_sign
+from greenai_nb.nets.weights import fold_batch_norm, prunable_weights, weights_by_kind
 
 
 def test_sign_is_plus_one_at_zero_and_passes_the_gradient_inside():
@@ -81,7 +81,7 @@ def test_every_parameter_has_a_kind():
     assert torch.equal(kinds.scale[0], scale(latent))
     real = sum(part.numel() for part in kinds.real)
     assert real + latent.numel() == sum(weight.numel() for weight in net.parameters())
-    assert [part.shape for part in real_matrices(net)] == [net[0].weight.shape, net[7].weight.shape]
+    assert [part.shape for part in prunable_weights(net)] == [net[0].weight.shape, net[7].weight.shape]
     assert weights_by_kind(mlp(5, 3)).binary == []
     kinds.real[0].zero_()
     assert not net[0].weight.any()

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.parameters import declared, is_parameters_cell, parse_assignments, resolve
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson.parameters import declared, is_parameters_cell, parse_assignments, resolve
 
 CELL = """\
 seed: int = 0  # seed, in [0, 1_000]

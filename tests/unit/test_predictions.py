@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from greenai_nb.suite import predictions
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.predictions import predict, scored, settle
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson import predictions
+from greenai_nb.lesson.predictions import predict, scored, settle
 
 
 def test_a_prediction_is_kept_and_scored(reader, capsys):

@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from greenai_nb.learn.proposals import Gaussian, Redraw, ScaleMixture, SignFlip, StudentStep
-from greenai_nb.learn.selections import Block, Unit, Weights
+from greenai_nb.learn.moves import (
+    Block,
+    Gaussian,
+    Redraw,
+    ScaleMixture,
+    SignFlip,
+    StudentStep,
+    Unit,
+    Weights,
+)
 from greenai_nb.theory.prior import HeavyTail, Student, Truncated
 
 OLD = np.array([-2.0, 0.0, 0.5])

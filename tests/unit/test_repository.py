@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from greenai_nb.suite import project
+from greenai_nb.lesson import project
 
 ROOT = project.root()
 TRACKED = [

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from greenai_nb.intervals import student_interval
 from greenai_nb.show import figure
 from greenai_nb.show.explore import explore
-from greenai_nb.show.intervals import student_interval
 from greenai_nb.show.lines import TEXT_HEIGHT, label_ends
 
 

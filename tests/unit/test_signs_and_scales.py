@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from greenai_nb.nets import sign
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
-from greenai_nb.nets.kinds import weights_by_kind
 from greenai_nb.nets.scaling import LearnedScale, MeanScale, MeanScaleWithInputMap, NoScale, scale
+from greenai_nb.nets.weights import weights_by_kind
 
 PLAIN = (sign.ste_sign, sign.approx_sign, sign.identity_sign)
 POINTS = [-2.0, -1.0, -0.5, -0.0, 0.0, 0.25, 1.0, 1.5]

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from greenai_nb.learn.smearing import smear, smeared_losses
+from greenai_nb.learn.noise import smear, smeared_losses
 from greenai_nb.nets.architectures import mlp, xnor_cnn
-from greenai_nb.nets.kinds import fold_batch_norm, weights_by_kind
 from greenai_nb.nets.scaling import scale
 from greenai_nb.nets.sign import ste_sign
+from greenai_nb.nets.weights import fold_batch_norm, weights_by_kind
 from greenai_nb.theory.prior import HeavyTail, Truncated
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from greenai_nb.learn.starts import start_from_patches, start_sparse
+from greenai_nb.learn.initial_weights import start_from_patches, start_sparse
 from greenai_nb.nets.architectures import mlp, shallow_binary_cnn, shallow_cnn
 
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 from scipy import stats
 
-from greenai_nb.suite import claims, notebook, plan, project, records, report
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.fingerprint import fingerprint, imported
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson import claims, notebook, project, records
+from greenai_nb.suite.run import plan, report
+from greenai_nb.suite.run.fingerprint import fingerprint, imported
 
 NO_PROFILE: dict = {}
 
@@ -67,7 +68,7 @@ def test_every_claim_is_tested_by_its_notebook_and_no_other():
 def _claims_called(lesson):
     import ast
 
-    from greenai_nb.suite.fingerprint import code_cells
+    from greenai_nb.suite.run.fingerprint import code_cells
 
     for text in code_cells(lesson.content):
         for node in ast.walk(ast.parse(text)):

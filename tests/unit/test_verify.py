@@ -7,7 +7,9 @@ import sys
 import pytest
 from notebook_files import PARAMETERS, RECORD, write_notebook
 
-from greenai_nb.suite import cli, plan, project, records, verify
+from greenai_nb.lesson import project, records
+from greenai_nb.suite import cli
+from greenai_nb.suite.run import plan, verify
 
 
 def record(value=1.0, lo=None, hi=None, claim=None, verdict=None, **changes):

@@ -12,9 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from greenai_nb.suite import cli, lab, project, workspace
-from greenai_nb.suite.errors import UsageError
-from greenai_nb.suite.workspace import ASIDE, KEPT, LEFT, LIST, NEW, RENEWED
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson import project
+from greenai_nb.suite import cli
+from greenai_nb.suite.workshop import lab, workspace
+from greenai_nb.suite.workshop.workspace import ASIDE, KEPT, LEFT, LIST, NEW, RENEWED
 
 FIRST, SECOND = "notebooks/01_works.ipynb", "notebooks/02_may_fail.ipynb"
 

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, UInt8, UInt32, UInt64
-from numba import njit, uint64
+from numba import uint64
 from numpy import ndarray as Array
 
+from greenai_nb.compiled import njit
 from greenai_nb.nets.kernels.carry_save_instructions import (
     LANES,
     add_majority,
@@ -45,7 +46,7 @@ PEAK = 2 * 32 * LANES / 2.5
 LEVELS = np.int32
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pair(words: Any, out: Any) -> None:
     """Put the parity of all words so far in the place of every second word of a row."""
     low, half = uint64(0xFFFFFFFF), uint64(32)
@@ -73,7 +74,7 @@ def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt32[Array, "panels w
     return np.ascontiguousarray(padded.reshape(-1, PANEL, words.shape[1]).transpose(0, 2, 1))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
     """Differences of four rows of activations and two registers of outputs.
 
@@ -114,7 +115,7 @@ def _tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _short_tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
     """Differences of one row of activations and two registers of outputs."""
     count0 = count1 = parity0 = parity1 = no_words()
@@ -129,13 +130,13 @@ def _short_tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
     return differences(count0, parity0), differences(count1, parity1)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _store_products(out: Any, at: int, found: Any, length: int) -> None:
     store_products(out, at, found[0], length)
     store_products(out, at + LANES, found[1], length)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _products(a: Any, b: Any, out: Any, length: int) -> None:
     rows, words = a.shape
     width = out.shape[1]
@@ -170,19 +171,19 @@ def products(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> None:
     store_reached(out, at, found[0], levels, level)
     store_reached(out, at + LANES // 8, found[1], levels, level + LANES)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _after(place: int, kinds: Any) -> int:
     """The next place of an image; after its last comes the first of the next image."""
     return place + 1 if place + 1 < len(kinds) else 0
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     rows, words = a.shape
     outputs, width = levels.shape[1], out.shape[1]

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from numba import njit, uint8, uint64
+from numba import uint8, uint64
 from numpy import ndarray as Array
+
+from greenai_nb.compiled import njit
 
 UNITS = [np.dtype(f"u{size}") for size in (8, 4, 2, 1)]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _reached(x: Any, thresholds: Any, out: Any) -> None:
     batch, channels, places = x.shape
     whole = channels // 8
@@ -45,7 +47,7 @@ def reached(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _windows(padded: Any, kernel: int, stride: int, count: int, out: Any) -> None:
     """Copy line by line; unsigned indices, since numba asks of signed ones whether they are negative."""
     batch, rows, columns, _ = out.shape
@@ -85,7 +87,7 @@ def _widest(count: int) -> np.dtype[Any]:
     return next(unit for unit in UNITS if count % unit.itemsize == 0)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _or_pool(image: Any, kernel: int, stride: int, out: Any) -> None:
     batch, rows, columns, count = out.shape
     for n in range(batch):

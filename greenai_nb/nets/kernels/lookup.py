@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int16, Int32, UInt8
-from numba import njit, uint8
+from numba import uint8
 from numpy import ndarray as Array
 
+from greenai_nb.compiled import njit
 from greenai_nb.nets.kernels.lookup_instructions import (
     LANES,
     PATTERNS,
@@ -48,7 +49,7 @@ LONGEST = np.iinfo(LEVELS).max
 DIFFERENCES = np.array([(a ^ b).bit_count() for a in range(PATTERNS) for b in range(PATTERNS)], np.uint8)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _offsets(rows: Any, out: Any) -> None:
     for row in range(rows.shape[0]):
         for byte in range(rows.shape[1]):
@@ -76,7 +77,7 @@ def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt8[Array, "panels by
     return np.ascontiguousarray(padded.reshape(-1, PANEL, width)[:, order].transpose(0, 2, 1))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _differences(table: Any, a: Any, row: int, stride: int, b: Any, panel: int, pairs: int) -> Any:
     """Three rows of activations against 64 outputs: for each row four registers of 16 differences.
 
@@ -117,7 +118,7 @@ def _differences(table: Any, a: Any, row: int, stride: int, b: Any, panel: int, 
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _store_products(out: Any, at: int, found: Any, length: int) -> None:
     store_products(out, at, found[0], length)
     store_products(out, at + GROUP, found[1], length)
@@ -125,7 +126,7 @@ def _store_products(out: Any, at: int, found: Any, length: int) -> None:
     store_products(out, at + 3 * GROUP, found[3], length)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _products(table: Any, a: Any, b: Any, out: Any, length: int) -> None:
     rows, stride = a.shape
     panels, pairs, _ = b.shape
@@ -157,7 +158,7 @@ def products(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> None:
     store_reached(out, at, found[0], levels, level)
     store_reached(out, at + 2, found[1], levels, level + GROUP)
@@ -165,7 +166,7 @@ def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> No
     store_reached(out, at + 6, found[3], levels, level + 3 * GROUP)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _reached(table: Any, a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     rows, stride = a.shape
     panels, pairs, _ = b.shape

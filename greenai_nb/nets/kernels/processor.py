@@ -5,8 +5,10 @@ import time
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba import njit, uint64
+from numba import uint64
 from numba.core import config
+
+from greenai_nb.compiled import njit
 
 KERNEL_VARIABLE = "GREENAI_KERNEL"
 CHAIN_CYCLES, CHAIN_STEPS = 4, 10_000_000
@@ -43,7 +45,7 @@ def best_kernel() -> str:
     return "lookup" if "avx2" in found else "words"
 
 
-@njit(cache=True)
+@njit()
 def _chain(steps: int) -> Any:
     x = uint64(3)
     for _ in range(steps):

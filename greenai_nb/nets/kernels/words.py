@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, UInt8, UInt64
-from numba import int64, njit, types, uint8, uint64
+from numba import int64, types, uint8, uint64
 from numba.extending import intrinsic
 from numpy import ndarray as Array
 
+from greenai_nb.compiled import njit
 from greenai_nb.nets.kernels.registers import call
 
 PANEL, FUSED = 64, 4
@@ -56,7 +57,7 @@ def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt64[Array, "panels w
     return np.ascontiguousarray(padded.reshape(-1, PANEL, words.shape[1]).transpose(0, 2, 1))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _naive(a: Any, b: Any, out: Any, length: int) -> None:
     for row in range(a.shape[0]):
         for output in range(b.shape[0]):
@@ -75,7 +76,7 @@ def naive_products(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _differences(row: Any, panel: Any, differ: Any) -> None:
     """In how many places a row of activations differs from each output of a panel."""
     words = len(row)
@@ -95,7 +96,7 @@ def _differences(row: Any, panel: Any, differ: Any) -> None:
             differ[output] += count_ones(row[word] ^ panel[word, output])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _products(a: Any, b: Any, out: Any, length: int) -> None:
     differ = np.empty(PANEL, np.uint64)
     for panel in range(b.shape[0]):
@@ -121,7 +122,7 @@ def products(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     differ = np.empty(PANEL, np.uint64)
     places = len(kinds)

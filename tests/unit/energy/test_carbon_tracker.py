@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from greenai_nb.energy import carbon_tracker
+from greenai_nb.energy.backends import codecarbon_meter
 from greenai_nb.energy.meter import Meter, meter
 
 
@@ -176,4 +176,4 @@ def test_a_codecarbon_that_swallows_its_error_is_an_error(monkeypatch):
         "codecarbon.emissions_tracker.BaseEmissionsTracker._initialize_runtime_state", fail
     )
     with pytest.raises(OSError, match=r"codecarbon did not start.*meter\('vcpu'\)"):
-        carbon_tracker.CarbonTracker("FRA")
+        codecarbon_meter.CodecarbonMeter("FRA")

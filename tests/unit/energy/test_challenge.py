@@ -9,8 +9,8 @@ import psutil
 import pytest
 import torch
 
-from greenai_nb.energy import entry
-from greenai_nb.energy.challenge import Score, leaderboard, score
+from greenai_nb.energy.challenge import worker
+from greenai_nb.energy.challenge.scoring import Score, leaderboard, score
 from greenai_nb.energy.reading import ProvenanceError, Reading
 
 IMAGES = torch.rand(60, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -105,13 +105,13 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path):
     ],
 )
 def test_an_answer_that_is_no_class_is_a_sentence(answer, sentence):
-    with pytest.raises(entry.EntryError, match=sentence):
-        entry.classify(lambda images: answer, [IMAGES[:4]])
+    with pytest.raises(worker.EntryError, match=sentence):
+        worker.classify(lambda images: answer, [IMAGES[:4]])
 
 
 @pytest.mark.parametrize("answer", [[1, 2], np.array([1, 2], np.uint8), torch.tensor([1, 2])])
 def test_classes_may_come_as_list_array_or_tensor(answer):
-    assert entry.classify(lambda images: answer, [IMAGES[:2]] * 2).tolist() == [1, 2, 1, 2]
+    assert worker.classify(lambda images: answer, [IMAGES[:2]] * 2).tolist() == [1, 2, 1, 2]
 
 
 @pytest.mark.parametrize(

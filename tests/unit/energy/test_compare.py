@@ -3,9 +3,9 @@ import time
 import numpy as np
 import pytest
 
+from greenai_nb.energy.backends.replay import powercap_tree
 from greenai_nb.energy.compare import compare, judge
 from greenai_nb.energy.reading import ProvenanceError, Reading
-from greenai_nb.energy.replay import powercap_tree
 
 
 def spin(cpu_s):

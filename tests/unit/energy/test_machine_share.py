@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from greenai_nb.energy import machine_share
-from greenai_nb.energy.machine_share import Moment, limits, now, shares
+from greenai_nb.energy.backends import cpu_share
+from greenai_nb.energy.backends.cpu_share import Moment, limits, now, shares
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -58,7 +58,7 @@ def test_limits_of_both_versions_are_seen_where_they_are_set(tmp_path):
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text + "\n")
-    machine_share.limits.cache_clear()
+    cpu_share.limits.cache_clear()
     assert limits(own, root) == (1.5, 2000.0)
 
 
@@ -73,4 +73,4 @@ def test_neighbours_show_and_so_does_their_absence():
         for neighbour in neighbours:
             neighbour.kill()
             neighbour.wait()
-    assert share is None or share > machine_share.CONTAMINATED
+    assert share is None or share > cpu_share.CONTAMINATED

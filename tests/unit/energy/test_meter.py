@@ -2,9 +2,9 @@ import time
 
 import pytest
 
+from greenai_nb.energy.backends.cpu_model import BUSY_VCPU_W
+from greenai_nb.energy.backends.replay import powercap_tree
 from greenai_nb.energy.meter import Meter, meter
-from greenai_nb.energy.replay import powercap_tree
-from greenai_nb.energy.vcpu import BUSY_VCPU_W
 
 
 def spin(cpu_s):
@@ -140,8 +140,10 @@ def test_a_reading_says_how_busy_the_machine_was():
 
 @pytest.mark.parametrize("taken, flag", [(0.05, False), (0.2, True)])
 def test_neighbours_over_a_tenth_of_the_machine_contaminate(monkeypatch, taken, flag):
-    monkeypatch.setattr("greenai_nb.energy.machine_share.shares", lambda before, after: (0.5, taken))
-    monkeypatch.setattr("greenai_nb.energy.machine_share.limits", lambda: (1.5, 2048.0))
+    monkeypatch.setattr(
+        "greenai_nb.energy.backends.cpu_share.shares", lambda before, after: (0.5, taken)
+    )
+    monkeypatch.setattr("greenai_nb.energy.backends.cpu_share.limits", lambda: (1.5, 2048.0))
     reading = Meter("vcpu").read()
     assert reading.contaminated is flag and reading.idle_share == 0.5
     assert (reading.cpu_limit, reading.memory_limit_mb) == (1.5, 2048.0)

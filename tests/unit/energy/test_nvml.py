@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from greenai_nb.energy import nvml
+from greenai_nb.energy.backends import nvml
+from greenai_nb.energy.backends.replay import powercap_tree
 from greenai_nb.energy.meter import Meter
-from greenai_nb.energy.replay import powercap_tree
 
 
 class NVMLError(Exception):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from greenai_nb.energy.pareto import on_front
+from greenai_nb.energy.challenge.pareto import on_front
 
 
 def dominated(cost, value, i):

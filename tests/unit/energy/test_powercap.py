@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from greenai_nb.energy import powercap as rapl
+from greenai_nb.energy.backends import rapl as rapl
+from greenai_nb.energy.backends.rapl import Rapl
 from greenai_nb.energy.meter import Meter, packages
-from greenai_nb.energy.powercap import Rapl
 
 RANGE_UJ = 100_000_000
 
@@ -149,9 +149,9 @@ def test_a_limit_that_holds_bounds_the_power(tree):
         zone = Rapl(tree.folder).zones[0]
         assert zone.longest_s(zone.most_w) == pytest.approx(longest_s)
     tree("intel-rapl:0", "package-0", 0, enabled=1, constraint_0_power_limit_uw=4_095_875_000)
-    assert Rapl(tree.folder).zones[0].most_w == rapl.MOST_W
+    assert Rapl(tree.folder).zones[0].most_w == rapl.MAX_POWER_W
     tree("intel-rapl:0", "package-0", 0, enabled=1, constraint_0_power_limit_uw="none")
-    assert Rapl(tree.folder).zones[0].most_w == rapl.MOST_W
+    assert Rapl(tree.folder).zones[0].most_w == rapl.MAX_POWER_W
 
 
 def test_655_seconds_at_100_watts(tree):

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from greenai_nb.energy.backends.replay import powercap_tree, reading
+from greenai_nb.energy.backends.trace import from_counter, from_power, read_trace
 from greenai_nb.energy.meter import Meter
-from greenai_nb.energy.replay import powercap_tree, reading
-from greenai_nb.energy.trace import from_counter, from_power, read_trace
 
 
 def test_a_power_trace_is_summed_by_trapezoids():

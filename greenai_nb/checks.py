@@ -1,0 +1,78 @@
+"""Checks of what was given, and errors that a person can act on: given, expected, what to do."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from numbers import Integral
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray as Array
+from numpy.typing import ArrayLike
+
+ROUNDING = 1e-6
+
+
+class UsageError(ValueError):
+    """Something was asked for that cannot be done as asked; the command line exits with 2."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that offers the nearest right name, or lists the names there are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return f"There are: {', '.join(known)}." if known else "There are none."
+
+
+def positive(**values: float) -> None:
+    """Raise ``ValueError`` unless every value is a positive finite number."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a number in (0, inf), got {value!r}")
+
+
+def non_negative(**values: float) -> None:
+    """Raise ``ValueError`` unless every value is a finite number, zero or more."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be a number in [0, inf), got {value!r}")
+
+
+def whole(**values: int) -> None:
+    """Raise ``ValueError`` unless every value is a whole number, 1 or more."""
+    for name, value in values.items():
+        if not (isinstance(value, Integral) and value >= 1):
+            raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
+
+
+def finite(name: str, values: ArrayLike) -> Float[Array, "*shape"]:
+    """The values as an array of floats; ``ValueError`` where it is empty, NaN or infinite."""
+    array = np.asarray(values)
+    array = array if array.dtype.kind == "f" else array.astype(float)
+    if not array.size:
+        raise ValueError(f"{name} is empty, at least one number is expected")
+    if not np.isfinite(array.sum(dtype=float)):
+        bad = array[~np.isfinite(array)]
+        raise ValueError(f"{name} must be finite numbers in (-inf, inf), got {[*bad[:3].tolist()]}")
+    return array
+
+
+def probabilities(name: str, log_mass: ArrayLike) -> Float[Array, " decisions"]:
+    """The log masses as an array; ``ValueError`` unless their masses sum to one."""
+    array = np.asarray(log_mass, float)
+    total = float(np.exp(array).sum())
+    if not abs(total - 1) <= ROUNDING:
+        raise ValueError(f"{name} must be logs of masses in [0, 1] that sum to 1, they sum to {total!r}")
+    return array
+
+
+def spread(name: str, losses: Float[Array, "outcomes decisions"], loss_range: float) -> None:
+    """Raise ``ValueError`` where the losses of one outcome spread over more than ``loss_range``."""
+    widest = float(np.ptp(losses, axis=-1).max())
+    if widest > loss_range * (1 + ROUNDING):
+        raise ValueError(
+            f"{name} of one outcome must lie in an interval of length {loss_range!r}, "
+            f"they spread over {widest!r}"
+        )

@@ -1,0 +1,1 @@
+"""The back ends of a meter: counters, models and replayed traces."""

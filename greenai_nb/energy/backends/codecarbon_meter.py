@@ -1,0 +1,147 @@
+"""codecarbon, asked so that it is silent, offline and repeatable, and labelled as the estimate it is.
+
+Where there is no counter its number is a stopwatch with constants, TDP from a table or 4 W a thread:
+
+    E = time_s (W of memory + TDP (0.1 + 0.9 load^3))                    machine mode
+    E = time_s  W of memory + TDP cpu_s / threads                        process mode
+
+Memory is a constant by its size, and most of the sum on a small machine. Only the part ``cpu`` of
+process mode follows the work when neighbours are busy. Where it may read RAPL, it adds constants to it.
+
+Source: codecarbon 3.3.2, ``external/hardware.py`` and ``external/ram.py``.
+"""
+
+import difflib
+import logging
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from greenai_nb.energy.reading import Reading
+
+if TYPE_CHECKING:
+    from codecarbon import OfflineEmissionsTracker
+
+MODES = ("process", "machine")
+J_PER_KWH = 3.6e6
+PARTS = ("cpu", "ram", "gpu")
+
+
+class CodecarbonMeter:
+    """codecarbon's joules and grams of CO2e since this was made, for a country by its ISO-3 code.
+
+    ``mode`` is process or machine; ``ram_w`` replaces the watts that it takes for the memory. No file is
+    written, none is read (a user's ``.codecarbon.config`` and ``CODECARBON_*`` have no say), nothing is
+    sent, and no signal handler is set. The first one in a process takes a second or more to look at the
+    hardware. One thread looks at the load each second until ``close``.
+
+    Raises ``ValueError`` for another country, mode or power, and ``OSError`` where codecarbon does
+    not start.
+    """
+
+    name = "codecarbon"
+    provenance = "estimated"
+
+    def __init__(self, country: str, mode: str = "process", ram_w: float | None = None) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+        if ram_w is not None and not 0 <= ram_w < float("inf"):
+            raise ValueError(f"ram_w must be a number of watts in [0, inf), got {ram_w!r}")
+        _check_country(country)
+        self._tracker = _tracker(country, mode, ram_w)
+        self._tracker.start_task()
+        self._joules, self._carbon_g = dict.fromkeys(PARTS, 0.0), 0.0
+        self._method = f"{_constants(self._tracker)}, {mode} mode, {country}; gives no interval"
+        # Else the thread would outlive a meter that nobody closed.
+        self._stop = weakref.finalize(self, self._tracker.stop)
+        self._stop.atexit = False
+
+    def read(self, time_s: float, cpu_s: float) -> Reading:
+        """Joules and grams so far; a few milliseconds of the read itself are not counted."""
+        task = self._tracker.stop_task()
+        self._tracker.start_task()
+        for part in PARTS:
+            self._joules[part] += J_PER_KWH * getattr(task, f"{part}_energy")
+        self._carbon_g += 1000 * task.emissions
+        joules = sum(self._joules.values())
+        return Reading(
+            joules,
+            joules,
+            joules,
+            self.provenance,
+            self._method,
+            time_s,
+            cpu_s,
+            dict(self._joules),
+            self._carbon_g,
+        )
+
+    def close(self) -> None:
+        """End codecarbon's thread; a second time does nothing."""
+        self._stop()
+
+
+def _check_country(code: str) -> None:
+    from codecarbon.input import DataSource
+
+    known = DataSource().get_global_energy_mix_data()
+    if code in known:
+        return
+    names = {entry["country_name"]: iso for iso, entry in known.items()}
+    near = difflib.get_close_matches(str(code), names, n=1)
+    codes = [names[name] for name in near] + difflib.get_close_matches(str(code).upper(), known, n=2)
+    offer = ", ".join(f"{iso} ({known[iso]['country_name']})" for iso in dict.fromkeys(codes))
+    raise ValueError(
+        f"country must be one of the {len(known)} ISO-3 codes that codecarbon knows, got {code!r}. "
+        + (f"Near: {offer}" if offer else "Three letters are expected, as FRA, DEU or USA")
+    )
+
+
+def _tracker(country: str, mode: str, ram_w: float | None) -> "OfflineEmissionsTracker":
+    from codecarbon import OfflineEmissionsTracker
+
+    # The level that is passed to the tracker comes too late for its first lines.
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    with _no_configuration():
+        tracker = OfflineEmissionsTracker(
+            country_iso_code=country,
+            tracking_mode=mode,
+            force_ram_power=ram_w,
+            output_methods=[],
+            output_dir=tempfile.gettempdir(),
+            allow_multiple_runs=True,  # a lock would come with signal handlers
+            log_level="critical",
+        )
+    if not hasattr(
+        tracker, "run_id"
+    ):  # the last thing that a constructor sets, which swallows its errors
+        raise OSError(
+            "codecarbon did not start, and does not say why; meter('vcpu') estimates without it"
+        )
+    return tracker
+
+
+@contextmanager
+def _no_configuration() -> Iterator[None]:
+    """Trackers made within see no configuration file or variable; arguments cannot outdo all of them."""
+    from codecarbon import emissions_tracker
+
+    names, reader = vars(emissions_tracker), "get_hierarchical_config"
+    theirs = names[reader]
+    names[reader] = dict
+    try:
+        yield
+    finally:
+        names[reader] = theirs
+
+
+def _constants(tracker: "OfflineEmissionsTracker") -> str:
+    """Version and way of the processor's part; the latter is private there, and only described here."""
+    from codecarbon._version import __version__
+
+    for part in tracker._hardware:
+        if hasattr(part, "_mode"):
+            return f"codecarbon {__version__}, CPU by {part._mode} of {part._tdp} W"
+    return f"codecarbon {__version__}"

@@ -1,0 +1,175 @@
+"""The workshop's competition: in each band of accuracy, the least energy an image wins.
+
+An entry is a Python file with a function ``predict(images)``: a tensor of (n, 1, 28, 28) in [0, 1] goes
+in, n integer classes come out. What it loads, it loads from its own folder when the file is imported,
+and that is not metered. Each entry runs in a fresh process without the labels. It runs with your rights:
+read a stranger's entry before you score it. The labels of a public data set can be looked up, so for a
+prize, score on images of your own.
+"""
+
+import contextlib
+import json
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from greenai_nb.energy.challenge import worker
+from greenai_nb.energy.meter import backend_factory
+from greenai_nb.energy.reading import Reading, same_provenance
+
+BANDS = (98, 97, 95, 90, 0)  # a band holds accuracies from here up to the one before, in percent
+COLUMNS = ["place", "entry", "band", "accuracy_percent", "energy_uj", "low_uj", "high_uj", "provenance"]
+COLUMNS += ["cpu_us", "spread_percent", "contaminated", "problem"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an entry obtained: accuracy and readings of its rounds, or the sentence on why nothing was.
+
+    ``accuracy`` is a share; each of ``readings`` is of ``images`` images.
+    """
+
+    name: str
+    accuracy: float = math.nan
+    images: int = 0
+    readings: tuple[Reading, ...] = ()
+    problem: str = ""
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"{self.name}: not scored. {self.problem}"
+        return (
+            f"{self.name}: {self.accuracy:.2%} right, {1e6 * self.median.energy_j / self.images:.3g} uJ "
+            f"an image ({self.median.provenance})"
+        )
+
+    @property
+    def median(self) -> Reading:
+        """The reading of the round whose energy is the median."""
+        return sorted(self.readings)[len(self.readings) // 2]
+
+
+def score(
+    file: Path,
+    images: Float[Tensor, "images 1 height width"],
+    labels: Int64[Tensor, " images"],
+    *,
+    name: str | None = None,
+    batch: int = 100,
+    rounds: int = 7,
+    round_s: float = 0.25,
+    limit_s: float = 60.0,
+    threads: int = 1,
+    seed: int = 0,
+    backend: str = "auto",
+) -> Score:
+    """Accuracy and energy of an entry, from rounds of batches in a fresh process.
+
+    A round passes over the images in an order drawn from ``seed``, as often as fits into ``round_s``.
+    ``backend`` is that of ``Meter``. Whatever the entry does, a crash, an exit, an answer of the wrong
+    shape or kind, more than ``limit_s`` seconds in all, becomes a sentence in the score's ``problem``.
+    Raises ``ValueError`` for a number that is not positive, an unknown back end, and images and labels
+    that are not as many.
+    """
+    positive = {"batch": batch, "rounds": rounds, "round_s": round_s, "limit_s": limit_s}
+    for word, value in (positive | {"threads": threads, "images": len(images)}).items():
+        if not value > 0:
+            raise ValueError(f"{word} must be above zero, got {value!r}")
+    if len(images) != len(labels):
+        raise ValueError(f"there must be a label for each image, got {len(labels)} for {len(images)}")
+    backend_factory(backend, {})
+    file = Path(file).resolve()
+    name = name or file.stem
+    if not file.is_file():
+        return Score(name, problem=f"there is no file {file.name}")
+    with tempfile.TemporaryDirectory() as folder:
+        task = positive | {"threads": threads, "seed": seed, "backend": backend}
+        Path(folder, worker.TASK).write_text(json.dumps(task))
+        np.save(Path(folder, worker.IMAGES), images.numpy(force=True))
+        answer = _run(file, Path(folder), limit_s)
+    if "problem" in answer:
+        return Score(name, problem=answer["problem"])
+    right = float(np.mean(np.array(answer["classes"]) == labels.numpy(force=True)))
+    return Score(name, right, answer["images"], tuple(Reading(**each) for each in answer["readings"]))
+
+
+def leaderboard(scores: Sequence[Score]) -> pd.DataFrame:
+    """The table of scores: the highest band first, in it the least energy, what failed at the end.
+
+    Energies are those of the median round, in microjoules an image, with the bounds of its reading.
+    ``spread_percent`` is how far the CPU time of the rounds lay apart: smaller differences say nothing.
+    Raises ``ProvenanceError`` where energies were obtained in several ways: they cannot be ranked.
+    """
+    done = [each for each in scores if not each.problem]
+    same_provenance("ranked", *(reading for each in done for reading in each.readings))
+    done.sort(key=lambda each: (_band(each), each.median.energy_j / each.images))
+    rows = [_row(each) | {"place": place} for place, each in enumerate(done, 1)]
+    rows += [{"entry": each.name, "problem": each.problem} for each in scores if each.problem]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"place": "Int64"})
+
+
+def _band(score: Score) -> int:
+    return next(at for at, low in enumerate(BANDS) if 100 * score.accuracy >= low)
+
+
+def _row(score: Score) -> dict[str, Any]:
+    at, reading, cpu_s = _band(score), score.median, [each.cpu_s for each in score.readings]
+    flags = {each.contaminated for each in score.readings}
+    return {
+        "entry": score.name,
+        "band": f"{BANDS[at]} to {BANDS[at - 1]} %" if at else f"{BANDS[0]} % and more",
+        "accuracy_percent": 100 * score.accuracy,
+        "energy_uj": 1e6 * reading.energy_j / score.images,
+        "low_uj": 1e6 * reading.low_j / score.images,
+        "high_uj": 1e6 * reading.high_j / score.images,
+        "provenance": reading.provenance,
+        "cpu_us": 1e6 * statistics.median(cpu_s) / score.images,
+        "spread_percent": 100 * (max(cpu_s) - min(cpu_s)) / statistics.median(cpu_s),
+        "contaminated": True if True in flags else None if None in flags else False,
+        "problem": "",
+    }
+
+
+def _run(file: Path, folder: Path, limit_s: float) -> dict[str, Any]:
+    """The answer of an entry's process, which is gone when this returns, whatever it has started."""
+    command = [sys.executable, "-P", "-m", worker.__name__, str(file), str(folder)]
+    log = folder / "log.txt"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            code = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return {"problem": f"it took more than {limit_s:g} s and was stopped"}
+        finally:
+            _end(process)
+    if (folder / worker.ANSWER).is_file():
+        found: dict[str, Any] = json.loads((folder / worker.ANSWER).read_text())
+        return found
+    ended = f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    return {"problem": f"its process {ended} before it had answered{''.join(f': {x}' for x in last)}"}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and on POSIX everything in its session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()

@@ -1,0 +1,1 @@
+"""The compiled accept-reject chain for networks with one hidden layer."""

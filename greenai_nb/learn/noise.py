@@ -1,0 +1,61 @@
+"""Networks with noise from a prior on their real weights, whose loss is what the bound compares with."""
+
+import copy
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray as Array
+from torch import Tensor, nn
+from torch.nn import functional
+
+from greenai_nb.data.datasets import Split
+from greenai_nb.nets.scaling import LearnedScale, NoScale, scale
+from greenai_nb.nets.weights import binary_layers, weights_by_kind
+from greenai_nb.theory.prior import Prior
+
+BATCH = 1000
+
+
+@torch.no_grad()
+def smear(net: nn.Module, prior: Prior, generator: np.random.Generator) -> nn.Module:
+    """A copy of a network with a draw from the prior added to each real weight and each scale.
+
+    Signs stay, unless the noise makes a unit's scale negative, which turns all of its signs.
+    """
+
+    def noise(like: Tensor) -> Tensor:
+        return torch.from_numpy(prior.sample(tuple(like.shape), generator)).to(like)
+
+    moved = copy.deepcopy(net)
+    for weight in weights_by_kind(moved).real:
+        weight += noise(weight)
+    for layer in binary_layers(moved):
+        if isinstance(layer.scaling, LearnedScale):
+            for factor in layer.scaling.factors:
+                factor += noise(factor)
+        elif not isinstance(layer.scaling, NoScale):
+            alpha = scale(layer.weight)
+            times = 1 + noise(alpha) / alpha
+            layer.weight *= times.view(-1, *[1] * (layer.weight.ndim - 1))
+    return moved
+
+
+@torch.no_grad()
+def smeared_losses(
+    net: nn.Module, prior: Prior, split: Split, draws: int, generator: np.random.Generator
+) -> Float[Array, " draws"]:
+    """Mean cross-entropy of a split's images under each of several draws of the noise, in nats.
+
+    Its expectation over the noise is L_T(w) / T plus the mean omega_t(w).
+    """
+    batches = list(zip(split.scaled().split(BATCH), split.labels.split(BATCH), strict=True))
+    losses = []
+    for _ in range(draws):
+        moved = smear(net, prior, generator)
+        total = sum(
+            functional.cross_entropy(moved(images), labels, reduction="sum").item()
+            for images, labels in batches
+        )
+        losses.append(total / len(split))
+    return np.array(losses)

@@ -1,0 +1,111 @@
+"""Claims: what a rerun must show, and the verdict on what it showed.
+
+``claims.yaml`` holds, for each claim, an id, a sentence, its source, the notebook that tests it,
+the metric, the interval in which the metric must lie, and the profiles at which it is judged.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from greenai_nb.checks import UsageError, nearest
+from greenai_nb.intervals import student_interval
+from greenai_nb.lesson.project import root
+
+MIN_SEEDS = 3
+HOLDS, FAILS, UNDECIDED, RECORDED = "holds", "fails", "undecided", "recorded"
+FIELDS = {"id", "sentence", "source", "notebook", "metric", "unit", "provenance", "judged_at"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that the numbers can bear out or not."""
+
+    id: str
+    sentence: str
+    source: str
+    notebook: str
+    metric: str
+    unit: str
+    provenance: str
+    judged_at: tuple[str, ...]
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    @property
+    def expected(self) -> str:
+        """The interval in words."""
+        if math.isinf(self.at_least):
+            return f"at most {self.at_most:g} {self.unit}".strip()
+        if math.isinf(self.at_most):
+            return f"at least {self.at_least:g} {self.unit}".strip()
+        return f"{self.at_least:g} to {self.at_most:g} {self.unit}".strip()
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """A metric's mean over repetitions, with its confidence interval, and the verdict."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    verdict: str
+
+
+def load_claims(path: Path | None = None) -> dict[str, Claim]:
+    """Read the claims by id. Raises ``UsageError`` where an entry is not complete."""
+    path = path or root() / "claims.yaml"
+    claims = {}
+    for entry in _entries(path.read_text()):
+        missing = FIELDS - set(entry)
+        unknown = set(entry) - FIELDS - {"at_least", "at_most"}
+        if missing or unknown or not {"at_least", "at_most"} & set(entry):
+            raise UsageError(
+                f"claim {entry.get('id')} in {path.name}: missing {sorted(missing)}, unknown "
+                f"{sorted(unknown)}; it needs at_least or at_most too"
+            )
+        if entry["id"] in claims:
+            raise UsageError(f"claim {entry['id']} stands twice in {path.name}")
+        claims[entry["id"]] = Claim(**entry | {"judged_at": tuple(entry["judged_at"])})
+    return claims
+
+
+@functools.cache
+def _entries(text: str) -> list[dict[str, Any]]:
+    import yaml
+
+    found: list[dict[str, Any]] = yaml.safe_load(text)
+    return found
+
+
+def find(claims: dict[str, Claim], claim_id: str) -> Claim:
+    """The claim of that id. Raises ``UsageError`` with the nearest one."""
+    if claim_id not in claims:
+        raise UsageError(f"no claim {claim_id!r} in claims.yaml. {nearest(claim_id, claims)}")
+    return claims[claim_id]
+
+
+def judge(claim: Claim, values: Sequence[float], profile: str) -> Obtained:
+    """Hold the values against the claim.
+
+    It *holds* if the whole interval lies where the claim says, *fails* if none of it does, and is
+    *undecided* between, or with two values only. At profiles that are too small to judge by, the
+    values are *recorded*.
+    """
+    count = int(np.size(values))
+    value, low, high = map(float, student_interval(np.atleast_1d(values)))
+    if profile not in claim.judged_at:
+        verdict = RECORDED
+    elif not math.isfinite(value) or high < claim.at_least or low > claim.at_most:
+        verdict = FAILS
+    elif 1 < count < MIN_SEEDS or low < claim.at_least or high > claim.at_most:
+        verdict = UNDECIDED
+    else:
+        verdict = HOLDS
+    return Obtained(value, low, high, count, verdict)

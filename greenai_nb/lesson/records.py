@@ -1,0 +1,104 @@
+"""Records: the numbers of a notebook, carried out of it in its own outputs.
+
+A record is a display output of the private type below, beside a line of text for people; it
+survives papermill, nbval and every export. A run gathers them into ``records.jsonl``.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson.project import results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIME = "application/vnd.greenai.record+json"
+PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted", "replayed")
+FIELDS = (
+    "notebook",
+    "name",
+    "value",
+    "unit",
+    "provenance",
+    "claim",
+    "lo",
+    "hi",
+    "verdict",
+    "parameters",
+    "seed",
+    "profile",
+)
+
+
+def emit(entries: Iterable[Mapping[str, Any]], text: str) -> None:
+    """Display records with the line of text that a reader sees."""
+    from IPython.display import display
+
+    display({MIME: list(entries), "text/plain": text}, raw=True)
+
+
+def entry(
+    name: str,
+    value: float,
+    unit: str,
+    provenance: str,
+    *,
+    claim: str | None = None,
+    lo: float | None = None,
+    hi: float | None = None,
+    verdict: str | None = None,
+) -> dict[str, Any]:
+    """One record as a notebook knows it; a number that is not finite was not obtained and is None.
+
+    Raises ``UsageError`` for an unknown provenance.
+    """
+    if provenance not in PROVENANCES:
+        raise UsageError(f"provenance {provenance!r} is none of {', '.join(PROVENANCES)}")
+    return {
+        "name": name,
+        "value": _obtained(float(value)),
+        "unit": unit,
+        "provenance": provenance,
+        "claim": claim,
+        "lo": _obtained(lo),
+        "hi": _obtained(hi),
+        "verdict": verdict,
+    }
+
+
+def _obtained(number: float | None) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def extract(
+    notebook: Mapping[str, Any], name: str, parameters: Mapping[str, Any], profile: str
+) -> list[dict[str, Any]]:
+    """The complete records of an executed notebook, in the order of its cells."""
+    seed = parameters.get("seed", parameters.get("seeds"))
+    context = {"notebook": name, "parameters": parameters, "seed": seed, "profile": profile}
+    return [
+        {field: ({**record, **context}).get(field) for field in FIELDS}
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", ())
+        for record in output.get("data", {}).get(MIME, ())
+    ]
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run. Raises ``UsageError`` where there are none."""
+    path = folder / "records.jsonl"
+    if not path.is_file():
+        raise UsageError(f"no records in {folder}. Run the walk first: make run")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def collect(folder: Path | str | None = None) -> "pd.DataFrame":
+    """The records of a run as a table, one row a record; by default of the run at hand."""
+    import pandas as pd
+
+    return pd.DataFrame(read(Path(folder) if folder else results()), columns=list(FIELDS))

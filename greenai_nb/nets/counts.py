@@ -1,0 +1,248 @@
+"""What a forward pass takes, layer by layer, in operations and bytes: counted, not measured.
+
+A product of a weight and an activation is, by the kind of both,
+
+    float x float     a multiply-accumulate           ``macs``, ``nonzero_macs``
+    sign  x float     an addition or a subtraction    ``signed_additions``
+    sign  x sign      an XNOR and its popcount        ``bit_operations``
+
+and a number of the output takes one for each weight behind it, places in the padding included. A float
+layer multiplies signs like other numbers. Comparisons are ``additions``, since they subtract; ORs and
+flips of bits are bit operations; ``integer_operations`` have 32 bits. Binary layers and signs are
+counted as they are deployed, one bit each, though torch computes them as floats.
+
+Source: Rastegari et al., *XNOR-Net* (2016), section 3.2, and the layers' own definitions.
+"""
+
+import copy
+import dataclasses
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from greenai_nb.nets import packed, scaling
+from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
+from greenai_nb.nets.pack import ScaleUnits
+
+Net = nn.Module | packed.PackedNet
+FLOAT_BYTES = 4
+WHOLE = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
+KEEPS_SIGNS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Operations of one use of a layer, its learned weights, and the bytes of all that it stores."""
+
+    macs: int = 0
+    nonzero_macs: int = 0
+    signed_additions: int = 0
+    bit_operations: int = 0
+    additions: int = 0
+    multiplications: int = 0
+    integer_operations: int = 0
+    weights: int = 0
+    weight_bytes: int = 0
+
+
+class Numbers(NamedTuple):
+    """What passes between layers: its shape, batch and channels first, and how it is kept."""
+
+    shape: tuple[int, ...]
+    bytes: int
+    signs: bool
+
+
+def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataFrame:
+    """Operations and bytes of a forward pass over some images in use, one row a layer.
+
+    Nothing is computed: the layers tell their shapes on an empty batch, or on torch's meta device where
+    ``images`` lie there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
+    those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
+    ``number_bytes``, a sign a bit, a packed layer what it stores; weights count once, zeros included.
+
+    A layer without rule and weights counts zero, and functions inside a module's forward, such as the
+    addition of a residual, are not seen. Raises ``TypeError`` for images that are no tensor, and by name
+    for a layer with weights and no rule.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")
+    if isinstance(net, packed.PackedNet):
+        return pd.DataFrame(_stages(net, images, number_bytes))
+    uses = pd.DataFrame(_layers(net, images, number_bytes))
+    rules = {column: "first" if "weight" in column else "sum" for column in uses.columns[2:]}
+    return uses.groupby(["layer", "kind"], sort=False, as_index=False).agg(rules)
+
+
+def multiply_accumulates(net: nn.Module, images: torch.Tensor) -> int:
+    """Multiply-accumulates of linear layers and convolutions in one forward pass over some images.
+
+    Each output of a layer takes as many as its unit has weights.
+    """
+    total = 0
+
+    def count(layer: nn.Module, _given: object, output: torch.Tensor) -> None:
+        nonlocal total
+        total += output.numel() * layer.get_parameter("weight")[0].numel()
+
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    was_training = net.training
+    net.eval()
+    with torch.no_grad():
+        net(images)
+    net.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def leaves(net: nn.Module) -> dict[str, nn.Module]:
+    """The layers that are counted, by name. Raises ``TypeError`` for one with weights and no rule."""
+    found, inside = dict[str, nn.Module](), set[int]()
+    for name, layer in net.named_modules():
+        whole = isinstance(layer, WHOLE)
+        if id(layer) not in inside and not whole:
+            _refuse_weights(name, layer)
+        if id(layer) not in inside and (whole or not [*layer.children()]):
+            found[name or type(layer).__name__] = layer
+        if whole:
+            inside.update(map(id, layer.modules()))
+    return found
+
+
+def _refuse_weights(name: str, layer: nn.Module) -> None:
+    if [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
+        raise TypeError(
+            f"{name or 'network'}: {type(layer).__name__} holds weights and no rule counts them"
+        )
+
+
+def cost(layer: object, x: Numbers, y: Numbers, size: int) -> Cost:
+    """What one use of a layer costs, from ``x`` to ``y``, with ``size`` bytes a number."""
+    out = math.prod(y.shape)
+    match layer:
+        case BinaryLinear() | BinaryConv2d():
+            weights, asks = layer.weight.numel(), bool(layer.input_quantizer) and not x.signs
+            kind = "bit_operations" if asks or x.signs else "signed_additions"
+            counts = {kind: out // len(layer.weight) * weights, "additions": asks * math.prod(x.shape)}
+            products = Cost(**counts, weights=weights, weight_bytes=-(-weights // 8))
+            return _sum(products, cost(layer.scaling, x, y, size))
+        case nn.Linear() | nn.Conv2d():
+            weight, biases = layer.weight, 0 if layer.bias is None else len(layer.bias)
+            times, numbers = out // len(weight), weight.numel() + biases
+            nonzero = weight.numel() if weight.is_meta else int(weight.count_nonzero())
+            stored = Cost(weights=numbers, weight_bytes=numbers * size, additions=times * biases)
+            return _sum(stored, Cost(times * weight.numel(), times * nonzero))
+        case nn.BatchNorm1d() | nn.BatchNorm2d():  # x -> g x + c; its statistics are stored, not learned
+            learned = sum(weight.numel() for weight in layer.parameters())
+            kept = learned + sum(each.numel() for each in layer.buffers() if each.ndim)
+            return Cost(additions=out, multiplications=out, weights=learned, weight_bytes=kept * size)
+        case scaling.MeanScale() | ScaleUnits():
+            return Cost(multiplications=out, weight_bytes=y.shape[1] * size)
+        case scaling.MeanScaleWithInputMap():  # sums of |x| over channels and windows; mean, alpha and K
+            places = out // y.shape[1]
+            sums = math.prod(x.shape) + places * layer.kernel**2
+            return Cost(additions=sums, multiplications=places + 2 * out, weight_bytes=y.shape[1] * size)
+        case scaling.LearnedScale():
+            numbers, times = sum(each.numel() for each in layer.factors), len(layer.factors)
+            return Cost(multiplications=times * out, weights=numbers, weight_bytes=numbers * size)
+        case nn.ReLU() | Sign():
+            return Cost(additions=out)
+        case nn.ReLU6():
+            return Cost(additions=2 * out)
+        case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
+            return Cost(**{"bit_operations" if x.signs else "additions": _seen(layer, x, y) - out})
+        case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
+            return Cost(additions=_seen(layer, x, y) - out, multiplications=out)
+        case packed.FloatStage():
+            return cost(layer.layer, x._replace(signs=False), y, size)
+        case packed.ToSigns():
+            return Cost(additions=out, bit_operations=0 if layer.flips is None else out)
+        case packed.OrPool():
+            return Cost(bit_operations=(layer.kernel**2 - 1) * out)
+        case packed.BinaryStage():
+            span = 2 * layer.padding - (1 if layer.sums is None else layer.sums.shape[-1])
+            sides = [(side + span) // layer.stride + 1 for side in x.shape[2:]]
+            places = math.prod((x.shape[0], *sides)) * layer.weights.outputs
+            # Each product is held against a threshold, or takes the border's term; then OR and flip.
+            bits = 0 if layer.thresholds is None else out * (layer.pool[0] ** 2 if layer.pool else 1)
+            bits += places * layer.weights.length
+            tail = (cost(each, x, y, size) for each in layer.tail)
+            return _sum(Cost(bit_operations=bits, integer_operations=places), *tail)
+    if isinstance(layer, nn.Module):
+        _refuse_weights("scaling", layer)
+    return Cost()
+
+
+def _sum(*costs: Cost) -> Cost:
+    return Cost(*map(sum, zip(*map(dataclasses.astuple, costs), strict=True)))
+
+
+def _seen(layer: Any, x: Numbers, y: Numbers) -> int:
+    """Numbers that the windows of a pooling layer see, places in the padding included."""
+    if hasattr(layer, "kernel_size"):
+        kernel = layer.kernel_size
+        return math.prod(y.shape) * (kernel**2 if isinstance(kernel, int) else math.prod(kernel))
+    # Adaptive: window i of o over n places goes from floor(i n / o) to ceil((i + 1) n / o).
+    sides = zip(x.shape[-2:], y.shape[-2:], strict=True)
+    spans = (sum(-(-(i + 1) * n // o) - i * n // o for i in range(o)) for n, o in sides)
+    return math.prod((*y.shape[:-2], *spans))
+
+
+def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
+    """Rows from a copy of the network, which shares its weights, on a batch of no images."""
+    twins, calls = dict[int, Any](), list[tuple[str, Numbers, Numbers]]()
+    for module in net.modules():
+        held = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
+        twins |= {id(each): each.detach().to(images.device) for each in held if isinstance(each, Tensor)}
+    twin, layers = copy.deepcopy(net, twins).eval(), leaves(net)
+
+    def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:
+        x = _numbers(args[0], size, len(images))
+        y.is_signs = isinstance(layer, Sign) or (x.signs and isinstance(layer, KEEPS_SIGNS))
+        calls.append((name, x, _numbers(y, size, len(images))))
+
+    for name, layer in layers.items():
+        twins[id(layer)].register_forward_hook(partial(record, name))
+    for each in twin.modules():
+        if isinstance(each, BinaryLinear | BinaryConv2d):
+            each.kernel_quantizer, each.input_quantizer = torch.positive, None
+    try:
+        with torch.no_grad():
+            twin(images if images.is_meta else images[:0])
+    except RuntimeError as error:
+        error.add_note("this was an empty batch; try images.to('meta'), which is not emptied")
+        raise
+    return [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
+
+
+@torch.inference_mode()
+def _stages(net: packed.PackedNet, images: Tensor, size: int) -> list[dict[str, Any]]:
+    """Rows of a packed network, which has no weights to train, from one image of zeros."""
+    rows = list[dict[str, Any]]()
+    after: Any = torch.zeros(1, *images.shape[1:])
+    for stage in net.stages:
+        before, after = after, stage(after)
+        x, y = (_numbers(each, size, len(images)) for each in (before, after))
+        found = dataclasses.replace(cost(stage, x, y, size), weights=0, weight_bytes=stage.size_bytes)
+        rows.append(_row(stage.name, stage, x, y, found))
+    return rows
+
+
+def _numbers(tensor: Any, size: int, batch: int) -> Numbers:
+    if isinstance(tensor, packed.Signs):
+        shape = (batch, tensor.channels, *tensor.bits.shape[1:-1])
+        return Numbers(shape, batch * tensor.bits.nbytes, True)
+    shape, signs = (batch, *tensor.shape[1:]), getattr(tensor, "is_signs", False)
+    return Numbers(shape, -(-math.prod(shape) // 8) if signs else math.prod(shape) * size, signs)
+
+
+def _row(name: str, layer: Any, x: Numbers, y: Numbers, found: Cost) -> dict[str, Any]:
+    passed = {"inputs": math.prod(x.shape), "outputs": math.prod(y.shape)}
+    passed |= {"input_bytes": x.bytes, "output_bytes": y.bytes}
+    return {"layer": name, "kind": type(layer).__name__} | dataclasses.asdict(found) | passed

@@ -1,0 +1,1 @@
+"""Run the walk: plan, execute, show progress, report, verify, publish."""

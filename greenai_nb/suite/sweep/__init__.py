@@ -1,0 +1,1 @@
+"""Run one notebook at many settings on a cluster, and report on it."""

@@ -1,0 +1,1 @@
+"""Workspaces for participants, and JupyterLab for a room."""

@@ -1,0 +1,55 @@
+"""JupyterLab for a room: on this machine only, with its token, offline, in a workspace."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from greenai_nb.files import write_atomic
+from greenai_nb.lesson import project
+from greenai_nb.suite.run.kernel import KERNEL_ENVIRONMENT, THREAD_VARIABLES
+
+FIRST = "notebooks/00_start_here.ipynb"
+CONFIGURATION = ".jupyter"
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"checkForUpdates": False, "fetchNews": "false"},
+    "@jupyterlab/extensionmanager-extension:plugin": {"enabled": False},
+}
+
+
+def start(folder: Path, options: Sequence[str]) -> None:
+    """Become JupyterLab in a workspace; it says its address, and Ctrl-C ends it.
+
+    ``options`` go to Jupyter and count more than these here. A reader's own configuration of Jupyter
+    is neither read nor changed.
+    """
+    settings = folder / CONFIGURATION / "labconfig" / "default_setting_overrides.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(settings, json.dumps(SETTINGS, indent=1) + "\n")
+    command = [sys.executable, "-m", "jupyterlab", *arguments(folder), *options]
+    os.execve(sys.executable, command, environment(folder, os.environ))
+
+
+def arguments(folder: Path) -> list[str]:
+    """What JupyterLab is asked for: no other machine, no news, nothing to install, warnings only."""
+    return [
+        "--ip=127.0.0.1",
+        f"--ServerApp.root_dir={folder}",
+        f"--LabApp.default_url=/lab/tree/{FIRST}",
+        "--LabApp.news_url=",
+        "--LabApp.extension_manager=readonly",
+        "--Application.log_level=WARN",
+    ]
+
+
+def environment(folder: Path, around: Mapping[str, str]) -> dict[str, str]:
+    """What the server and its kernels know: the workspace, this Python, and as many threads as cores."""
+    kept = {name: value for name, value in around.items() if name not in THREAD_VARIABLES}
+    return kept | {
+        **KERNEL_ENVIRONMENT,
+        project.ROOT_VARIABLE: str(folder),
+        "JUPYTER_CONFIG_DIR": str(folder / CONFIGURATION),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), around.get("PATH", os.defpath)]),
+    }
