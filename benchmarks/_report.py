@@ -26,7 +26,7 @@ class Row:
 def throwaway_python(folder: str, packages: Sequence[str]) -> Path:
     """The python of a new virtual environment in ``folder`` that holds the packages.
 
-    Where it cannot be made, as without a package index, the program says why and ends in peace: what
+    Where it cannot be made, as without a package index, the program says why and exits with code 0: what
     needs it is optional.
     """
     python = Path(folder, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))

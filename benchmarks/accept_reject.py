@@ -16,23 +16,23 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 from torch.nn import functional
 
 from greenai_nb.data.datasets import load
 from greenai_nb.data.fetch import DataUnavailableError
-from greenai_nb.learn.accept_reject import Move, steps
-from greenai_nb.learn.fast.chain import Settings, sweep
+from greenai_nb.learn.accept_reject import steps
+from greenai_nb.learn.fast.chain import ChainSettings, sweep
 from greenai_nb.learn.fast.kernels import HIDDEN
 from greenai_nb.learn.fast.state import chain_at, write
 from greenai_nb.learn.initial_weights import start_from_patches, start_sparse
-from greenai_nb.learn.moves import Redraw, ScaleMixture, Weights
+from greenai_nb.learn.moves import Move, Redraw, ScaleMixture, Weights
 from greenai_nb.nets.architectures import mlp, shallow_binary_cnn, shallow_cnn
 from greenai_nb.theory.prior import HeavyTail
 
 WARM, TIMED, CHECKED, ROUNDS, PLAIN = 100_000, 9_600, 160, 7, 12
 FORWARD_GOAL, FLAT_GOAL, MEMORY_GOAL_MB = 280, 1.2, 400
-OWN = Settings()
+OWN = ChainSettings()
 AUTHORS = replace(OWN, output_prob=0.5, block=1)
 PATCHES = replace(
     OWN, scale=1e-2, scale_output=1e-4, step_hidden=0.1, step_output=0.05, output_prob=0.98
@@ -47,7 +47,7 @@ class Timed:
         chain = chain_at(net, train.images, train.labels)
         weights = np.arange(1, chain.filters.shape[1])
         law = np.append(weights / len(weights), 1.0) if even else chain.column_cdf
-        self.chain, self.generator = replace(chain, column_cdf=law), np.random.default_rng(0)
+        self.chain, self.generator = chain._replace(column_cdf=law), np.random.default_rng(0)
         self.rates, self.shares = [], []
         sweep(self.chain, WARM // settings.block, settings, self.generator)
 
@@ -102,9 +102,14 @@ def reference(timed):
     ]
     images, labels = timed.train.scaled(), timed.train.labels
     return steps(
-        net, images, labels, moves=moves, priors=dict.fromkeys(names, prior), inverse_temperature=OWN.inverse_temperature,
+        net,
+        images,
+        labels,
+        moves=moves,
+        priors=dict.fromkeys(names, prior),
+        inverse_temperature=OWN.inverse_temperature,
         generator=np.random.default_rng(0),
-    )  # fmt: skip
+    )
 
 
 def plain_rate(decisions):

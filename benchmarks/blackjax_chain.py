@@ -95,25 +95,26 @@ def fast_sides(file: Path):
     import torch
 
     from greenai_nb.data.datasets import load
-    from greenai_nb.learn.fast.chain import Settings, sweep
+    from greenai_nb.learn.fast.chain import ChainSettings, sweep
     from greenai_nb.learn.fast.state import chain_at, refresh
     from greenai_nb.learn.initial_weights import start_sparse
     from greenai_nb.nets.architectures import mlp
     from greenai_nb.theory.prior import EXPONENT
 
     torch.set_num_threads(1)
-    train, own, generator = load().train, Settings(redraw_prob=0.0), np.random.default_rng(0)
+    train, own, generator = load().train, ChainSettings(redraw_prob=0.0), np.random.default_rng(0)
     authors = replace(own, block=1, output_prob=0.5)
     by_spread = chain_at(start_sparse(mlp(784, 128)), train.images, train.labels)
     weights = np.arange(1, by_spread.filters.shape[1])
-    even = replace(by_spread, column_cdf=np.append(weights / len(weights), 1.0))
+    even = by_spread._replace(column_cdf=np.append(weights / len(weights), 1.0))
     sweep(even, WARM, authors, generator)
     refresh(even)
     moves = sweep(copy.deepcopy(even), RECORDED, authors, generator)
     np.savez(
         file, images=train.flat().numpy(), labels=train.labels.numpy(), hidden=even.filters[:, :-1],
         output=even.outgoing, moves=moves[np.isfinite(moves["loss_change"])][:CHECKED], scale=own.scale,
-        inverse_temperature=own.inverse_temperature, exponent=EXPONENT, steps=np.float32([own.step_hidden, own.step_output]),
+        inverse_temperature=own.inverse_temperature, exponent=EXPONENT,
+        steps=np.float32([own.step_hidden, own.step_output]),
     )  # fmt: skip
 
     def timed(start, settings):
@@ -126,7 +127,7 @@ def fast_sides(file: Path):
 
 def main() -> None:
     """Install, check, measure in turn, report."""
-    from greenai_nb.suite.benchmark import Row, report, throwaway_python
+    from _report import Row, report, throwaway_python
 
     def answer():
         return json.loads(blackjax.stdout.readline() or sys.exit("BlackJAX's process ended early"))

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 from torch import nn
 
 from greenai_nb.data.blur import blurred
 from greenai_nb.data.datasets import Dataset, load
 from greenai_nb.data.fetch import DataUnavailableError
-from greenai_nb.learn.fast.chain import Settings, sweep
+from greenai_nb.learn.fast.chain import ChainSettings, sweep
 from greenai_nb.learn.fast.state import chain_at, refresh, write
 from greenai_nb.learn.fit import accuracy
 from greenai_nb.learn.initial_weights import start_from_patches, start_sparse
@@ -34,8 +34,10 @@ from greenai_nb.nets.architectures import mlp, shallow_binary_cnn, shallow_cnn
 
 SEEDS = (0, 1, 2)
 BLOCKS, REFRESH_EVERY, LARGEST_DRIFT = 1000, 2, 1e-4
-PIXELS = Settings(scale=1e-2)
-PATCHES = Settings(scale=1e-2, scale_output=1e-4, step_hidden=0.1, step_output=0.05, output_prob=0.98)
+PIXELS = ChainSettings(scale=1e-2)
+PATCHES = ChainSettings(
+    scale=1e-2, scale_output=1e-4, step_hidden=0.1, step_output=0.05, output_prob=0.98
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Line:
     name: str
     data: Dataset
     start: Callable[[int], nn.Sequential]
-    settings: Settings
+    settings: ChainSettings
     goals: dict[int, float]
     learning_rate: float
     epochs: int

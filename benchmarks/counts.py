@@ -1,15 +1,15 @@
 """Counting a large network against letting torch count a real pass, and its table layer by layer."""
 
-import resource
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from greenai_nb import machine
 from greenai_nb.energy.layer_table import layer_table
 from greenai_nb.nets.counts import count
 from greenai_nb.nets.inception import inception_v3
@@ -52,7 +52,7 @@ def main() -> None:
             Row(f"{name}, a pass counted by torch", statistics.median(passes), "s", "recorded", True),
         ]
     table = layer_table(net, images)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = machine.peak_ram_mb()
     rest = float(table["cpu_share"].iloc[-1])
     rows += [
         Row("Inception-v3, beyond its layers", rest, "of CPU time", "recorded", True),

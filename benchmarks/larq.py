@@ -98,7 +98,7 @@ def answer(larq: subprocess.Popen) -> object:
 def main() -> None:
     """Install, measure in turn, report."""
     import torch
-    from greenai_nb.suite.benchmark import Row, report, throwaway_python
+    from _report import Row, report, throwaway_python
 
     from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 
 from greenai_nb.energy.backends.replay import powercap_tree
 from greenai_nb.energy.meter import Meter, meter

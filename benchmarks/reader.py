@@ -17,7 +17,7 @@ from pathlib import Path
 from shutil import which
 from statistics import median
 
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 from playwright.sync_api import Page, sync_playwright
 
 from greenai_nb.lesson import project

@@ -19,11 +19,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 
 from greenai_nb.lesson import project
 from greenai_nb.suite.run import plan
 from greenai_nb.suite.run.kernel import Limits
+from greenai_nb.suite.run.plan import Status
 from greenai_nb.suite.sweep import cluster
 from greenai_nb.suite.sweep.store import RECEIPT, RUNS, Store
 from greenai_nb.suite.sweep.table import collect
@@ -84,7 +85,7 @@ def overhead_s(folder: Path) -> float:
         )
         middle = time.perf_counter()
         end = cluster.work(task)
-        assert end["status"] == "done", end
+        assert end.status == Status.DONE, end
         differences.append(time.perf_counter() - middle - (middle - start))
     return float(np.median(differences))
 
@@ -97,7 +98,7 @@ def busy_s(folder: Path, workers: int) -> float:
         start = time.perf_counter()
         ends = cluster.run(client, todo, lambda end: None)
         seconds = time.perf_counter() - start
-    assert [end["status"] for end in ends] == ["done"] * BUSY_RUNS
+    assert [end.status for end in ends] == [Status.DONE] * BUSY_RUNS
     return seconds
 
 
@@ -118,7 +119,7 @@ def scheduling_s(todo: list[cluster.Task]) -> float:
     start = time.perf_counter()
     with cluster.cluster(2) as client:
         ends = cluster.run(client, todo, lambda end: None)
-    assert {end["status"] for end in ends} == {cluster.KEPT} and len(ends) == len(todo)
+    assert {end.status for end in ends} == {Status.UNCHANGED} and len(ends) == len(todo)
     return time.perf_counter() - start
 
 
@@ -146,7 +147,7 @@ def main() -> None:
         many = folder / "many"
         todo = tasks("01_quiet", COLLECTED, many)
         multiply(many, todo)
-        assert len(Store(str(many)).kept()) == COLLECTED
+        assert len(Store(str(many)).fingerprints()) == COLLECTED
         scheduled = scheduling_s(todo[:SCHEDULED])
         start = time.perf_counter()
         frame = collect(many)

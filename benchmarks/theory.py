@@ -5,7 +5,7 @@ import statistics
 import time
 
 import numpy as np
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 
 from greenai_nb.theory import game
 from greenai_nb.theory.penalty import penalty

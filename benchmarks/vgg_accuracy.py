@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 from torch import nn
 from torch.nn import functional
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 
 from greenai_nb import machine
 

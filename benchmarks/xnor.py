@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from greenai_nb.suite.benchmark import Row, report
+from _report import Row, report
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 

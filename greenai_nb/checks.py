@@ -11,6 +11,8 @@ from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 
 ROUNDING = 1e-6
+MAX_LISTED = 40  # names in a sentence
+PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted", "replayed")
 
 
 class UsageError(ValueError):
@@ -23,7 +25,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
         return f"Did you mean {near[0]!r}?"
-    return f"There are: {', '.join(known)}." if known else "There are none."
+    if not known:
+        return "There are none."
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return f"There are: {', '.join(known[:MAX_LISTED])}{more}."
+
+
+def one_of(choices: Iterable[str], **values: str) -> None:
+    """Raise ``ValueError`` unless every value is one of the choices."""
+    choices = list(choices)
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def positive(**values: float) -> None:

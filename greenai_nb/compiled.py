@@ -1,20 +1,23 @@
 """Numba's compiler, with machine code kept on disk until any source that it is compiled from changes.
 
-Numba itself looks at the file of the function alone. A kernel that inlines another file's functions or
-instructions would go on with their old code, so here the folder is named after a hash of all of them.
+Numba itself watches the file of the function alone. A kernel that inlines another file's functions or
+instructions would go on with their old code, so the folder is named after a hash of all these files.
 """
 
+import functools
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
 
 from greenai_nb.sources import digest
 
 FOLDER_VARIABLE = "NUMBA_CACHE_DIR"
+
+config: Any = numba.config
 
 
 def folder(module: str) -> Path:
@@ -28,13 +31,28 @@ def folder(module: str) -> Path:
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """``numba.njit`` for a function of this package; ``options`` are numba's own."""
+    """``numba.njit`` for a function of this package; ``options`` are numba's own.
+
+    Where the folder cannot be written to, every process compiles anew.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        before, config.CACHE_DIR = config.CACHE_DIR, str(folder(function.__module__))
+        path = folder(function.__module__)
+        before, config.CACHE_DIR = config.CACHE_DIR, str(path)
         try:
-            return numba.njit(cache=True, **options)(function)
+            return numba.njit(cache=_is_writable(path), **options)(function)
         finally:
             config.CACHE_DIR = before
 
     return decorate
+
+
+@functools.cache
+def _is_writable(path: Path) -> bool:
+    """Whether numba could write there; otherwise it would turn to folders that watch one file alone."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError:
+        return False
+    return True

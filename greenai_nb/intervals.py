@@ -1,12 +1,14 @@
-"""Means over seeds with their uncertainty, for bands in figures and verdicts on claims."""
+"""Intervals at 95 %: of a mean over seeds, and of any statistic by resampling."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray as Array
 
 CONFIDENCE = 0.95
+MIDDLE = (0.025, 0.975)
 
 
 def student_interval(
@@ -26,3 +28,20 @@ def student_interval(
     quantile = t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1)
     half = quantile * sample.std(0, ddof=1) / math.sqrt(len(sample))
     return mean, mean - half, mean + half
+
+
+def bootstrap_interval(
+    statistic: Callable[[Int[Array, "resamples count"]], Float[Array, " resamples"]],
+    count: int,
+    resamples: int,
+    generator: np.random.Generator,
+) -> tuple[float, float]:
+    """Ends of the middle 95 % of a statistic over samples that are drawn with replacement.
+
+    ``statistic`` takes the indices of all samples, one sample of ``count`` indices a row; samples for
+    which it is not finite are left out. Source: Efron and Tibshirani, *An Introduction to the Bootstrap*
+    (1993), chapter 13.
+    """
+    values = statistic(generator.integers(0, count, (resamples, count)))
+    low, high = np.quantile(values[np.isfinite(values)], MIDDLE).tolist()
+    return low, high

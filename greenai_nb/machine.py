@@ -1,5 +1,6 @@
-"""The machine at hand: its card, the memory that may be used, and the memory that was."""
+"""The machine at hand: its card, the limits of its container, and the memory that was used."""
 
+import functools
 import os
 import platform
 import shutil
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("greenai-nb", "torch", "numpy", "scipy", "papermill", "matplotlib")
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+OWN_CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+NO_LIMIT = 2**60  # cgroup version 1 writes the largest page-aligned integer for no limit
 MB = 1_000_000
 
 
@@ -21,18 +23,53 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def memory_limit_mb() -> float | None:
+def memory_limit_mb() -> float:
     """Memory that this process may use: the container's limit if there is one, else the machine's."""
-    installed = None
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / MB
-    for path in CGROUP_LIMITS:
-        try:
-            limit = float(Path(path).read_text())
-        except (OSError, ValueError):
-            continue
-        return min(limit / MB, installed) if installed else limit / MB
-    return installed
+    import psutil
+
+    installed = float(psutil.virtual_memory().total / MB)
+    _, limit = container_limits()
+    return installed if limit is None else min(limit, installed)
+
+
+@functools.cache
+def container_limits(own: Path = OWN_CGROUP, root: Path = CGROUPS) -> tuple[float | None, float | None]:
+    """Processors, and memory in MB, that the container allows; None where it sets no limit.
+
+    Source: the kernel's documents ``cgroup-v2`` and, for version 1, ``sched-bwc``.
+    """
+    processors, memory = [], []
+    for group in _groups(own, root):
+        quota = _fields(group / "cpu.max")
+        quota = quota or _fields(group / "cpu.cfs_quota_us") + _fields(group / "cpu.cfs_period_us")
+        if len(quota) == 2 and quota[0].isdigit():
+            processors.append(int(quota[0]) / int(quota[1]))
+        for limit in _fields(group / "memory.max") + _fields(group / "memory.limit_in_bytes"):
+            if limit.isdigit() and int(limit) < NO_LIMIT:
+                memory.append(int(limit) / MB)
+    return min(processors, default=None), min(memory, default=None)
+
+
+def _groups(own: Path, root: Path) -> list[Path]:
+    """Folders of the control groups that this process is in, and of those around them."""
+    folders = []
+    for line in _text(own).splitlines():
+        _, controllers, path = line.split(":", 2)
+        top = root / (controllers or ".")
+        inner = top / path.strip("/")
+        folders += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(top)]
+    return folders
+
+
+def _fields(path: Path) -> list[str]:
+    return _text(path).split()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def processor() -> str:

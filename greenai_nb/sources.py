@@ -15,14 +15,14 @@ PACKAGE = Path(__file__).resolve().parent
 
 def imported(codes: Iterable[str], package: Path = PACKAGE) -> list[Path]:
     """Files of the package that some code imports, directly or not, in order of name."""
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting = [path for code in codes for path in _imports(code, package)]
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting.extend(_imports(path.read_text(), package))
-    return sorted(found)
+        if path not in files:
+            files.add(path)
+            waiting.extend(_imports(path.read_bytes(), package))
+    return sorted(files)
 
 
 def digest(*modules: str, package: Path = PACKAGE) -> str:
@@ -34,9 +34,9 @@ def digest(*modules: str, package: Path = PACKAGE) -> str:
 
 
 @functools.cache
-def _imports(text: str, package: Path) -> list[Path]:
+def _imports(code: str | bytes, package: Path) -> list[Path]:
     names = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

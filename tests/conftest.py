@@ -1,5 +1,6 @@
 """What several tests share: small data, and a project of small notebooks."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from hypothesis import settings
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.data.datasets import Dataset, Split
-from greenai_nb.lesson import exercises, predictions
+from greenai_nb.lesson import project
+
+os.environ["GREENAI_STORE"] = "off"  # a test of a training trains
 
 # The same examples on every machine, however slow it is.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -63,11 +66,11 @@ def small_project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch) -> Path:
-    """A reader with a front end, and the file where what they leave behind is kept."""
+    """A reader with a front end, and the file of their progress and predictions."""
     path = tmp_path / "mine.json"
-    for kept in (exercises.KEPT, predictions.KEPT):
-        monkeypatch.setenv(kept.variable, str(path))
-    monkeypatch.setenv("GREENAI_INTERACTIVE", "1")
+    for variable in (project.PROGRESS_VARIABLE, project.PREDICTIONS_VARIABLE):
+        monkeypatch.setenv(variable, str(path))
+    monkeypatch.setenv(project.INTERACTIVE_VARIABLE, "1")
     return path
 
 

@@ -1,6 +1,6 @@
 """Cut mnist-10k from the official MNIST files; the rule stands in ``mnist_10k/README.md``.
 
-Run ``python -m greenai_nb.data.cut`` after a change of the rule.
+Run ``python tools/cut_mnist_10k.py`` after a change of the rule.
 """
 
 import gzip
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+import greenai_nb
 from greenai_nb.data import idx
 from greenai_nb.data.fetch import fetch
 from greenai_nb.data.sources import MNIST
@@ -43,7 +44,7 @@ def main() -> None:
         "test-images.gz": test_images,
         "test-labels.gz": test_labels,
     }
-    folder = Path(__file__).parent / "mnist_10k"
+    folder = Path(greenai_nb.__file__).parent / "data" / "mnist_10k"
     contents = {file: idx.dump(array) for file, array in arrays.items()}
     for file, content in contents.items():
         (folder / file).write_bytes(gzip.compress(content, mtime=0))

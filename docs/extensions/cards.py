@@ -1,6 +1,6 @@
 """What the site says of the walk: a card for each lesson, and the ledger of its claims.
 
-``docs/extensions/walk.py`` puts both into pages; nothing is run for them.
+The extension ``walk`` puts both into pages; nothing is run for them.
 """
 
 import re
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from greenai_nb.lesson.claims import load_claims
 from greenai_nb.suite.run import plan, report, verify
-from greenai_nb.suite.run.fingerprint import source
 
 PROMISE = re.compile(r"^\*(.+)\*$", re.MULTILINE)
 LEVEL = re.compile(r"^level: (.+?) ·", re.MULTILINE)
@@ -52,7 +51,7 @@ def ledger(root: Path) -> list[report.Row]:
 
 
 def _card(lesson: plan.Lesson, walk: Mapping[str, plan.Lesson], root: Path) -> Card:
-    opening, stamp = source(lesson.content["cells"][0]), lesson.stamp
+    opening, stamp = lesson.content.cells[0].source, lesson.stamp
     promise, level = PROMISE.search(opening), LEVEL.search(opening)
     outputs = UP_TO_DATE if plan.is_fresh(lesson, walk, root) else OLDER if stamp else NONE
     return Card(

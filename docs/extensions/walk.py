@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cards
 import jinja2
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-
-from greenai_nb.suite import site
 
 BINDER = "https://mybinder.org/v2/gh/greenai-nb/greenai-nb/main?urlpath=lab/tree/notebooks/{}.ipynb"
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -27,14 +26,18 @@ def plain(text: str) -> str:
 
 
 def about(package: Path, room: str) -> str:
-    """What a room is for, in the words of its docstring."""
-    return ast.get_docstring(ast.parse((package / room / "__init__.py").read_text())) or ""
+    """What a room or a sub-room is for, in the words of its docstring; nothing for a module."""
+    file = package.joinpath(*room.split("."), "__init__.py")
+    return (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "") if file.is_file() else ""
 
 
 def modules(package: Path, room: str) -> list[str]:
-    """Names of the public modules of a room, in order."""
-    names = sorted(path.stem for path in (package / room).glob("*.py"))
-    return [name for name in names if not name.startswith("_")]
+    """Dotted names of a room's public modules and sub-rooms, in order; the ground is the room ''."""
+    folder = package / room
+    paths = folder.rglob("*.py") if room else folder.glob("*.py")
+    names = {".".join(path.relative_to(package).with_suffix("").parts) for path in paths}
+    names = {name.removesuffix("__init__").rstrip(".") for name in names} - {room}
+    return sorted(name for name in names if "._" not in f".{name}")
 
 
 class Walk:
@@ -42,7 +45,7 @@ class Walk:
 
     def __init__(self, root: Path) -> None:
         self.package = root / PACKAGE
-        ledger = site.ledger(root)
+        ledger = cards.ledger(root)
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(root / PAGES / "_templates"),
             undefined=jinja2.StrictUndefined,
@@ -51,7 +54,7 @@ class Walk:
         )
         self.environment.filters["plain"] = plain
         self.environment.globals |= {
-            "cards": site.cards(root),
+            "cards": cards.cards(root),
             "ledger": ledger,
             "verdicts": Counter(row.verdict for row in ledger),
             "marks": MARKS,
@@ -75,8 +78,11 @@ class Walk:
 
     def has_grown(self, name: str, env: BuildEnvironment) -> bool:
         """Whether the room on a page has a module that the page was made without."""
-        seen = {Path(file).stem for file in env.dependencies.get(name, ())}
-        return not seen.issuperset(modules(self.package, name.removeprefix(ROOMS)))
+        room = name.removeprefix(ROOMS)
+        names = modules(self.package, room if about(self.package, room) else "")
+        files = (self.package / f"{name.replace('.', '/')}.py" for name in names)
+        seen = {Path(env.srcdir, file) for file in env.dependencies.get(name, ())}
+        return any(file.is_file() and file not in seen for file in files)
 
 
 def describe(

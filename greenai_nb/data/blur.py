@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from greenai_nb.checks import positive
 from greenai_nb.data.datasets import Dataset, Split
 
 
@@ -17,8 +18,7 @@ def blurred(data: Dataset, sigma: float) -> Dataset:
     blobs is a network of pixels in another basis. ``sigma`` is in pixels. Raises ``ValueError`` unless
     it is positive.
     """
-    if not 0 < sigma < np.inf:
-        raise ValueError(f"sigma must be a number of pixels in (0, inf), got {sigma!r}")
+    positive(sigma=sigma)
 
     def soft(split: Split) -> Split:
         images = split.images.numpy().astype(np.float32)

@@ -1,6 +1,5 @@
 """Load a data set by name: ``load("mnist-10k")`` needs no network and is the default."""
 
-import difflib
 import gzip
 import hashlib
 import json
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from greenai_nb.checks import UsageError, nearest
 from greenai_nb.data import idx
 from greenai_nb.data.fetch import DataUnavailableError, fetch
 from greenai_nb.data.sources import CIFAR10, FASHION_MNIST, MNIST, Source
@@ -67,9 +67,7 @@ def load(name: str = "mnist-10k") -> Dataset:
     Raises ``ValueError`` for an unknown name, ``DataUnavailableError`` where files are missing.
     """
     if name not in LOADERS:
-        near = difflib.get_close_matches(name, LOADERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no data set {name!r}; there are {', '.join(LOADERS)}.{hint}")
+        raise UsageError(f"no data set {name!r}. {nearest(name, LOADERS)}")
     return LOADERS[name]()
 
 

@@ -1,23 +1,24 @@
 """Carbon calculators: joules and grams from constants, each with its source and year.
 
 None of them reads a counter. A result says how it was obtained, with the constants in words:
-*estimated*, a model with constants; *derived*, a count times published constants; *quoted*, taken
-from a paper. Results have no addition and no order: numbers that were obtained in different ways
-are not summed or ranked.
+*estimated*, *derived* or *quoted*. Results have no addition and no order, for numbers that were
+obtained in different ways are not summed or ranked.
 
 Source: Lannelongue, Grealey and Inouye, *Green Algorithms*, Advanced Science (2021); Lacoste et al.,
 *Quantifying the carbon emissions of machine learning* (2019); Anthony, Kanding and Selvan,
 *Carbontracker* (2020); Noureddine et al., *PowerAPI* (2012); Patterson et al. (2021).
 """
 
-import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from greenai_nb.checks import nearest, non_negative, one_of, positive
+from greenai_nb.intervals import student_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +40,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Amount:
-    """A calculated number: its unit, how it was obtained, and its constants in words.
-
-    ``interval`` holds the ends of a 95 % interval where the calculator gives one.
-    """
+    """A calculated number with its constants in words, and its 95 % interval where there is one."""
 
     value: float
     unit: str
@@ -76,6 +74,7 @@ FLIGHTS_G = {
     route: Constant(grams, "g", route, "Green Algorithms v3.0", "2021")
     for route, grams in (("Paris-London", 50_000), ("New York-San Francisco", 570_000))
 }
+CODE_LENGTH = 3  # letters of an ISO 3166 code
 GRID_TABLES = {"codecarbon_3_3_2": "codecarbon 3.3.2", "green_algorithms_v3": "Green Algorithms v3.0"}
 GPT3_FLOP = Constant(3.14e23, "FLOP", "training GPT-3", "Brown et al.", "2020")
 GPT3_HARDWARE = {
@@ -100,7 +99,7 @@ def green_algorithms(
     u_c of the time, n_m gigabytes of memory *available*, and PSF, how often the job was run.
     Raises ``ValueError`` for negative arguments, usage above 1 and a PUE below 1.
     """
-    _check_sizes(hours=hours, cores=cores, core_w=core_w, memory_gb=memory_gb, repeats=repeats)
+    non_negative(hours=hours, cores=cores, core_w=core_w, memory_gb=memory_gb, repeats=repeats)
     _check_pue(pue)
     if not 0 <= usage <= 1:
         raise ValueError(f"usage is a share of the time in [0, 1], got {usage!r}")
@@ -112,10 +111,9 @@ def green_algorithms(
 def ml_co2_impact(power_w: float, hours: float, g_per_kwh: float = ML_CO2_G_PER_KWH.value) -> Amount:
     """Emissions in gCO2e by ML CO2 Impact: power of the card x hours x intensity of the grid.
 
-    No processor, no memory and no PUE: they are left to the user. Raises ``ValueError`` for negative
-    arguments.
+    Without processor, memory and PUE. Raises ``ValueError`` for negative arguments.
     """
-    _check_sizes(power_w=power_w, hours=hours, g_per_kwh=g_per_kwh)
+    non_negative(power_w=power_w, hours=hours, g_per_kwh=g_per_kwh)
     said = (f"{power_w:g} W all the time", f"{g_per_kwh:g} g/kWh")
     return Amount(power_w * hours / 1000 * g_per_kwh, "gCO2e", "estimated", said)
 
@@ -131,28 +129,25 @@ def extrapolate_epochs(epochs_kwh: Sequence[float], total: int) -> Amount:
     count, left = len(epochs_kwh), total - len(epochs_kwh)
     if not 1 <= count <= total:
         raise ValueError(f"expected between 1 and {total} epochs, the total, got {count}")
-    _check_sizes(**{f"epoch {number}": value for number, value in enumerate(epochs_kwh, 1)})
-    spent, energy = float(sum(epochs_kwh)), total * float(np.mean(epochs_kwh))
+    non_negative(**{f"epoch {number}": value for number, value in enumerate(epochs_kwh, 1)})
+    mean, _, high = (float(end) for end in student_interval(np.asarray(epochs_kwh)))
+    spent, energy = float(sum(epochs_kwh)), total * mean
     said = (f"mean of the first {count} x {total} epochs",)
     if left == 0:
         return Amount(energy, "kWh", "estimated", said, (energy, energy))
     if count == 1:
         return Amount(energy, "kWh", "estimated", (*said, "one epoch has no spread"), (spent, math.inf))
-    from scipy.stats import t
-
-    spread = float(np.std(epochs_kwh, ddof=1))
-    half = float(t.ppf(0.975, count - 1)) * spread * left * math.sqrt(1 / count + 1 / left)
+    half = (high - mean) * math.sqrt(left * total)  # high - mean = t_{n-1} s / sqrt(n)
     return Amount(energy, "kWh", "estimated", said, (max(spent, energy - half), energy + half))
 
 
 def process_power(machine_w: float, process_cpu_s: float, machine_cpu_s: float) -> Amount:
     """Power of one process in watts by PowerAPI: the machine's power x its share of CPU time.
 
-    P = P_machine c_process / c_machine over the same moments. With *busy* time as c_machine, a
-    process that is alone is charged all idle power too. Raises ``ValueError`` for negative
-    arguments and a process that used more than the machine.
+    P = P_machine c_process / c_machine over the same moments. With *busy* time as c_machine, a process
+    that is alone pays for all idle power too. Raises ``ValueError`` for a share that is none.
     """
-    _check_sizes(machine_w=machine_w, process_cpu_s=process_cpu_s, machine_cpu_s=machine_cpu_s)
+    non_negative(machine_w=machine_w, process_cpu_s=process_cpu_s, machine_cpu_s=machine_cpu_s)
     if process_cpu_s > machine_cpu_s or machine_cpu_s == 0:
         raise ValueError(
             f"the process used {process_cpu_s:g} of the machine's {machine_cpu_s:g} CPU seconds: "
@@ -164,38 +159,33 @@ def process_power(machine_w: float, process_cpu_s: float, machine_cpu_s: float) 
 
 def training_energy(flop: float, on: Hardware) -> Amount:
     """Energy in kWh of so many operations: E = flop / (operations a second) x watts x PUE."""
-    _check_sizes(flop=flop, flop_per_s=on.flop_per_s, power_w=on.power_w)
+    non_negative(flop=flop, power_w=on.power_w)
+    positive(flop_per_s=on.flop_per_s)
     _check_pue(on.pue)
-    if on.flop_per_s == 0:
-        raise ValueError("flop_per_s is 0: hardware that computes nothing never ends")
     said = (f"{on.flop_per_s / 1e12:g} TFLOP/s", f"{on.power_w:g} W", f"PUE {on.pue:g} ({on.source})")
     return Amount(flop / on.flop_per_s * on.power_w * on.pue / 3.6e6, "kWh", "derived", said)
 
 
 def emissions(energy: Amount, grid: Constant) -> Amount:
     """Emissions in gCO2e of an energy in kWh on a grid: an estimate stays one, the rest is derived."""
-    _check_unit(energy, "kWh")
-    return _converted(energy, grid.value, "gCO2e", grid)
+    return _converted(energy, "kWh", grid.value, "gCO2e", grid)
 
 
 def tree_months(emitted: Amount) -> Amount:
     """How many months of a tree's growth take up the emissions."""
-    _check_unit(emitted, "gCO2e")
-    return _converted(emitted, 1 / TREE_MONTH_G.value, "tree-months", TREE_MONTH_G)
+    return _converted(emitted, "gCO2e", 1 / TREE_MONTH_G.value, "tree-months", TREE_MONTH_G)
 
 
 def car_km(emitted: Amount) -> Amount:
     """How many kilometres of a car in the EU emit as much."""
-    _check_unit(emitted, "gCO2e")
-    return _converted(emitted, 1 / CAR_G_PER_KM.value, "km by car", CAR_G_PER_KM)
+    return _converted(emitted, "gCO2e", 1 / CAR_G_PER_KM.value, "km by car", CAR_G_PER_KM)
 
 
 def flights(emitted: Amount, route: str = "Paris-London") -> Amount:
     """How many passengers' flights emit as much. Raises ``ValueError`` for an unknown route."""
-    _check_unit(emitted, "gCO2e")
-    if route not in FLIGHTS_G:
-        raise ValueError(f"no flight {route!r}, expected one of {', '.join(FLIGHTS_G)}")
-    return _converted(emitted, 1 / FLIGHTS_G[route].value, f"flights {route}", FLIGHTS_G[route])
+    one_of(FLIGHTS_G, route=route)
+    flight = FLIGHTS_G[route]
+    return _converted(emitted, "gCO2e", 1 / flight.value, f"flights {route}", flight)
 
 
 def read_table(name: str) -> "pd.DataFrame":
@@ -209,17 +199,16 @@ def read_table(name: str) -> "pd.DataFrame":
 def intensity(country: str, table: str = "codecarbon_3_3_2") -> Constant:
     """Carbon intensity of a country's electricity, by its ISO code of three letters or ``WORLD``.
 
-    ``table`` is one of ``GRID_TABLES``: they differ, and so do their years. Raises ``ValueError``
-    with the nearest names for an unknown country, and for a table that has no value for it.
+    ``table`` is one of ``GRID_TABLES``, which differ. Raises ``ValueError`` for an unknown country or
+    table, and where the table has no value for the country.
     """
     grids = read_table("carbon_intensity").set_index("iso3").to_dict("index")
     if country not in grids:
-        names = {str(code).casefold(): code for code in grids}
-        names |= {str(row["country"]).casefold(): code for code, row in grids.items()}
-        near = difflib.get_close_matches(country.casefold(), names, 3, 0.5)
-        said = ", ".join(dict.fromkeys(f"{names[n]} ({grids[names[n]]['country']})" for n in near))
-        said = f"did you mean {said}?" if said else f"known are {', '.join(map(str, grids))}."
-        raise ValueError(f"no country {country!r}: {said} Three capital letters are expected.")
+        names = {str(code): str(row["country"]) for code, row in grids.items()}
+        raise ValueError(
+            f"country must be a code of three capital letters, got {country!r}. "
+            f"{nearest_country(country, names)}"
+        )
     row = grids[country]
     value = float(row.get(f"g_per_kwh_{table}", math.nan))
     if math.isnan(value):
@@ -229,11 +218,24 @@ def intensity(country: str, table: str = "codecarbon_3_3_2") -> Constant:
     return Constant(value, "g/kWh", row["country"], GRID_TABLES[table], str(year))
 
 
-def _converted(amount: Amount, factor: float, unit: str, constant: Constant) -> Amount:
+def nearest_country(given: str, names: Mapping[str, str]) -> str:
+    """A sentence that offers the countries, by code, to which a wrong code or a name comes nearest."""
+    labels = {code: f"{code} ({name})" for code, name in names.items()}
+    if len(given) <= CODE_LENGTH:
+        begins = given.upper()[:2] or "?"
+        if near := [label for code, label in labels.items() if code.startswith(begins)]:
+            return f"Did you mean {' or '.join(near)}?"
+    return nearest(given, labels.values())
+
+
+def _converted(amount: Amount, old: str, factor: float, new: str, constant: Constant) -> Amount:
+    """An amount in the unit ``old`` times a factor, in the unit ``new``."""
+    if amount.unit != old:
+        raise ValueError(f"expected an amount in {old}, got {amount}")
     provenance = "estimated" if amount.provenance == "estimated" else "derived"
     interval = amount.interval and (amount.interval[0] * factor, amount.interval[1] * factor)
     said = (*amount.constants, str(constant))
-    return Amount(amount.value * factor, unit, provenance, said, interval)
+    return Amount(amount.value * factor, new, provenance, said, interval)
 
 
 def _pue_words(pue: float) -> str:
@@ -241,17 +243,6 @@ def _pue_words(pue: float) -> str:
     return str(known[0]) if known else f"PUE {pue:g} (given)"
 
 
-def _check_sizes(**sizes: float) -> None:
-    for name, size in sizes.items():
-        if not (math.isfinite(size) and size >= 0):
-            raise ValueError(f"{name} must be a number of at least 0, got {size!r}")
-
-
 def _check_pue(pue: float) -> None:
     if not (math.isfinite(pue) and pue >= 1):
         raise ValueError(f"a PUE is total over useful energy and at least 1, got {pue!r}")
-
-
-def _check_unit(amount: Amount, unit: str) -> None:
-    if amount.unit != unit:
-        raise ValueError(f"expected an amount in {unit}, got {amount}")

@@ -13,19 +13,19 @@ Source: Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy import ndarray as Array
 
+from greenai_nb.checks import one_of, whole
 from greenai_nb.energy.meter import Meter
 from greenai_nb.energy.reading import Reading, same_provenance
+from greenai_nb.intervals import bootstrap_interval
 
 QUANTITIES = ("cpu_s", "time_s", "energy_j")
-FEWEST = 6  # of fewer repetitions even a clear order is chance more often than 1 in 20: 2 / 2^n
+MIN_REPETITIONS = 6  # of fewer repetitions even a clear order is chance more often than 1 in 20: 2 / 2^n
 RESAMPLES = 4000
-MIDDLE = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,19 @@ def compare(
     Raises ``ValueError`` for an unknown quantity, fewer than six repetitions and a cost of zero,
     ``ProvenanceError`` where joules were obtained in several ways, and what a, b and the meter raise.
     """
-    if quantity not in QUANTITIES:
-        raise ValueError(f"quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
-    if not (isinstance(repetitions, Integral) and repetitions >= FEWEST):
-        raise ValueError(f"repetitions must be a whole number from {FEWEST} on, got {repetitions!r}")
+    one_of(QUANTITIES, quantity=quantity)
+    whole(repetitions=repetitions)
+    if repetitions < MIN_REPETITIONS:
+        raise ValueError(f"repetitions must be {MIN_REPETITIONS} or more, got {repetitions!r}")
     generator = np.random.default_rng(seed)
     a(), b()
     readings = []
     for _ in range(repetitions):
         pair: dict[int, Reading] = {}
-        for which in generator.permutation(2).tolist():
+        for index in generator.permutation(2).tolist():
             with Meter(backend, **options) as meter:
-                (a, b)[which]()
-            pair[which] = meter.reading
+                (a, b)[index]()
+            pair[index] = meter.reading
         readings.append((pair[0], pair[1]))
     return judge(readings, quantity, generator)
 
@@ -100,8 +100,9 @@ def judge(
             f"{quantity} of a call is zero: too short to be metered, do the work more often in one call"
         )
     ratios: Array = costs[:, 1] / costs[:, 0]
-    resampled = generator.choice(ratios, (RESAMPLES, len(ratios)))
-    low, high = np.quantile(np.median(resampled, axis=1), MIDDLE).tolist()
+    low, high = bootstrap_interval(
+        lambda drawn: np.median(ratios[drawn], axis=1), len(ratios), RESAMPLES, generator
+    )
     provenance = everything[0].provenance
     if quantity != "energy_j" and provenance != "replayed":
         provenance = "measured"

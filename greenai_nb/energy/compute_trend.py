@@ -16,11 +16,12 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray as Array
 
+from greenai_nb.checks import one_of, whole
 from greenai_nb.energy.carbon import read_table
+from greenai_nb.intervals import bootstrap_interval
 
 DAYS_PER_YEAR = 365.2425
-FEWEST = 3
-LIMITS = (2.5, 97.5)
+MIN_DATES = 3
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,6 @@ def load_points() -> pd.DataFrame:
     return points.sort_values(["year", "training_compute_flop"], ignore_index=True)
 
 
-def everything(points: pd.DataFrame) -> pd.DataFrame:
-    """All models."""
-    return points
-
-
 def record_setters(points: pd.DataFrame) -> pd.DataFrame:
     """The models that took more compute than every model before them; of one day, the largest."""
     order = points.sort_values(["year", "training_compute_flop"], ascending=[True, False])
@@ -84,15 +80,11 @@ def record_setters(points: pd.DataFrame) -> pd.DataFrame:
     return order[flop > flop.cummax().shift(fill_value=-math.inf)]
 
 
-def without_games(points: pd.DataFrame) -> pd.DataFrame:
-    """All models but those that learn to play games, which make their training data by playing."""
-    return points[points["domain"] != "Games"]
-
-
 RULES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "all models": everything,
+    "all models": lambda points: points,
     "record setters": record_setters,
-    "no games": without_games,
+    # Models that learn to play games make their training data by playing.
+    "no games": lambda points: points[points["domain"] != "Games"],
 }
 
 
@@ -104,8 +96,7 @@ def select(
     The window comes first: a record setter exceeds what the window holds before it. Raises
     ``ValueError`` for an unknown rule and an empty window.
     """
-    if rule not in RULES:
-        raise ValueError(f"no rule {rule!r}, expected one of {', '.join(RULES)}")
+    one_of(RULES, rule=rule)
     if not start < end:
         raise ValueError(f"the window ends at {end:g}, before it starts at {start:g}")
     return RULES[rule](points[(points["year"] >= start) & (points["year"] < end)])
@@ -117,32 +108,29 @@ def fit_trend(points: pd.DataFrame, resamples: int = 2000, seed: int = 0) -> Tre
     slope = sum (t - mean t)(log2 c - mean log2 c) / sum (t - mean t)^2, in doublings a year. The
     interval is the middle 95 % of the slopes of ``resamples`` draws of the models with replacement;
     draws whose models all have one date are left out. Raises ``ValueError`` for fewer than three
-    dates, and compute that is not positive. Source: Efron and Tibshirani, *An Introduction to the
-    Bootstrap* (1993), section 9.5.
+    dates, and compute that is not positive. Source: Efron and Tibshirani (1993), section 9.5.
     """
+    whole(resamples=resamples)
     years = points["year"].to_numpy(float)
     flop = points["training_compute_flop"].to_numpy(float)
-    if len(np.unique(years)) < FEWEST:
+    dates = len(np.unique(years))
+    if dates < MIN_DATES:
         raise ValueError(
-            f"{len(points)} models at {len(np.unique(years))} dates are too few for a trend: expected "
-            f"at least {FEWEST} dates; widen the window or let more models count"
+            f"{len(points)} models at {dates} dates are too few for a trend: expected at least "
+            f"{MIN_DATES} dates; widen the window or let more models count"
         )
     if not (np.isfinite(flop) & (flop > 0)).all():
         raise ValueError("training compute must be positive and finite to have a logarithm")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
     doublings = np.log2(flop)
-    drawn = np.random.default_rng(seed).integers(0, len(years), (resamples, len(years)))
-    slopes = _slopes(years[drawn], doublings[drawn])
-    low, high = np.percentile(slopes[np.isfinite(slopes)], LIMITS)
-    return Trend(
-        float(_slopes(years, doublings)),
-        float(low),
-        float(high),
-        len(points),
-        float(years.mean()),
-        float(2 ** doublings.mean()),
+    low, high = bootstrap_interval(
+        lambda drawn: _slopes(years[drawn], doublings[drawn]),
+        len(years),
+        resamples,
+        np.random.default_rng(seed),
     )
+    middle_year, middle_flop = float(years.mean()), float(2 ** doublings.mean())
+    slope = float(_slopes(years, doublings))
+    return Trend(slope, low, high, len(points), middle_year, middle_flop)
 
 
 def _slopes(x: Float[Array, "*draws n"], y: Float[Array, "*draws n"]) -> Float[Array, "*draws"]:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from greenai_nb.checks import one_of
 from greenai_nb.energy.carbon import read_table
 from greenai_nb.energy.reading import Reading
 
@@ -61,7 +62,7 @@ def derived_energy(
         f"{prices['weight_bytes']:.4g} pJ a byte; activations in and out of {activations_in}, "
         f"{prices['input_bytes']:.4g} pJ a byte; nothing else"
     )
-    return Reading(energy_j, energy_j, energy_j, "derived", method, math.nan, math.nan, components=parts)
+    return Reading.exact(energy_j, "derived", method, math.nan, math.nan, components=parts)
 
 
 def derived_by_layer(
@@ -90,9 +91,8 @@ def derived_by_layer(
 
 def _prices(arithmetic: str, weights_in: str, activations_in: str) -> Mapping[str, float]:
     """Picojoules an operation or a byte, by the column of the table of counts."""
-    _known("arithmetic", arithmetic, ARITHMETIC)
-    _known("weights_in", weights_in, MEMORIES)
-    _known("activations_in", activations_in, MEMORIES)
+    one_of(ARITHMETIC, arithmetic=arithmetic)
+    one_of(MEMORIES, weights_in=weights_in, activations_in=activations_in)
     published = read_table("energy_per_op_45nm").set_index(["op", "bits"])["energy_pj"]
     product, addition = (published[kind] for kind in ARITHMETIC[arithmetic])
     weight_byte, activation_byte = (
@@ -109,8 +109,3 @@ def _prices(arithmetic: str, weights_in: str, activations_in: str) -> Mapping[st
         "input_bytes": activation_byte,
         "output_bytes": activation_byte,
     }
-
-
-def _known(name: str, value: str, choices: Mapping[str, object]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from greenai_nb.checks import whole
 from greenai_nb.energy.derived import derived_by_layer
 from greenai_nb.nets.counts import Net, count, leaves
 from greenai_nb.nets.packed import PackedNet
@@ -48,8 +49,7 @@ def layer_table(net: Net, images: Float[Tensor, "batch *shape"], repeats: int = 
     Joules of the whole are shared out as ``cpu_share`` x joules, and keep the whole's provenance. Raises
     ``ValueError`` for less than one repeat, and what ``count`` raises.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats must be a whole number, 1 or more, got {repeats!r}")
+    whole(repeats=repeats)
     table = count(net, images)
     derived_j = derived_by_layer(table)["derived_j"]
     _keep_memory()
@@ -120,11 +120,11 @@ def _window(call: Callable[[], object], calls: int) -> float:
 def _in_use(net: Net) -> Iterator[Net]:
     """The network in evaluation mode on one thread, whose CPU time is then all there is."""
     threads = torch.get_num_threads()
-    training = [] if isinstance(net, PackedNet) else [each for each in net.modules() if each.training]
+    training = [] if isinstance(net, PackedNet) else [m for m in net.modules() if m.training]
     torch.set_num_threads(1)
     try:
         yield dataclasses.replace(net, threads=1) if isinstance(net, PackedNet) else net.eval()
     finally:
         torch.set_num_threads(threads)
-        for each in training:
-            each.training = True
+        for module in training:
+            module.training = True

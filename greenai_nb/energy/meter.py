@@ -1,4 +1,4 @@
-"""A meter: joules between two moments by the best back end there is, or by the one that is asked for.
+"""A meter: joules between two moments, by the best back end there is or by a given one.
 
 | back end   | what it reads                                        | provenance | options              |
 |------------|------------------------------------------------------|------------|----------------------|
@@ -20,9 +20,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
+from greenai_nb import machine
 from greenai_nb.checks import nearest
 from greenai_nb.energy.backends import cpu_share
 from greenai_nb.energy.backends.codecarbon_meter import CodecarbonMeter
@@ -38,10 +38,9 @@ __all__ = ["Meter", "meter", "packages"]
 class BackEnd(Protocol):
     """What a meter reads: it starts when it is made, and gives joules since."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def provenance(self) -> str: ...
+    name: str
+    provenance: str
+
     def read(self, time_s: float, cpu_s: float) -> Reading: ...
     def close(self) -> None: ...
 
@@ -56,8 +55,8 @@ class _Both:
         self.name = "+".join(source.name for source in sources)
 
     def read(self, time_s: float, cpu_s: float) -> Reading:
-        one, other = (source.read(time_s, cpu_s) for source in self._sources)
-        return replace(one + other, time_s=time_s, cpu_s=cpu_s)
+        processors, gpus = (source.read(time_s, cpu_s) for source in self._sources)
+        return replace(processors + gpus, time_s=time_s, cpu_s=cpu_s)
 
     def close(self) -> None:
         for source in self._sources:
@@ -129,7 +128,7 @@ class Meter:
         if got.provenance == "replayed":
             return got
         idle, neighbours = cpu_share.shares(self._start, now)
-        processors, memory_mb = cpu_share.limits()
+        processors, memory_mb = machine.container_limits()
         return replace(
             got,
             idle_share=idle,
@@ -161,31 +160,21 @@ class Meter:
     def __enter__(self) -> "Meter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
 
-def meter(backend: str = "auto", **options: Any) -> "Metering":
+class Metering:
     """A meter that starts with a block, or with every call of a function.
 
     After ``with meter() as m: ...`` the reading is ``m.reading``. Under ``@meter()`` a function's
     ``f.meter`` is the meter of its last call, also of one that failed, and None before the first. The
     arguments are those of ``Meter``; an unknown back end and an unknown option raise at once.
     """
-    backend_factory(backend, options)
-    return Metering(functools.partial(Meter, backend, **options))
 
-
-class Metering:
-    """Starts a meter for each block that it opens and for each call of a function that it decorates."""
-
-    def __init__(self, start: Callable[[], Meter]) -> None:
-        self._start = start
+    def __init__(self, backend: str = "auto", **options: Any) -> None:
+        backend_factory(backend, options)
+        self._start = functools.partial(Meter, backend, **options)
         self._running: list[Meter] = []
 
     def __enter__(self) -> Meter:
@@ -214,3 +203,6 @@ class Metering:
         shown: Any = metered
         shown.meter = None
         return shown
+
+
+meter = Metering

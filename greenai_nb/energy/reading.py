@@ -1,4 +1,4 @@
-"""A number of joules that cannot be parted from the way it was obtained.
+"""Joules together with their provenance: the way in which they were obtained.
 
 | provenance | where the number comes from                                    |
 |------------|----------------------------------------------------------------|
@@ -13,12 +13,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted", "replayed")
+from greenai_nb.checks import PROVENANCES, one_of
 
 
 class ProvenanceError(TypeError):
-    """Readings that were obtained in different ways were to be added or ranked."""
+    """Readings of different provenance cannot be added or ranked."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,15 @@ class Reading:
     cpu_limit: float | None = None
     memory_limit_mb: float | None = None
 
+    @classmethod
+    def exact(
+        cls, energy_j: float, provenance: str, method: str, time_s: float, cpu_s: float, **known: Any
+    ) -> "Reading":
+        """A reading without an interval; ``known`` are more of its fields."""
+        return cls(energy_j, energy_j, energy_j, provenance, method, time_s, cpu_s, **known)
+
     def __post_init__(self) -> None:
-        if self.provenance not in PROVENANCES:
-            raise ValueError(f"provenance {self.provenance!r} is none of {', '.join(PROVENANCES)}")
+        one_of(PROVENANCES, provenance=self.provenance)
         low, high = self.low_j, self.high_j
         if not (math.isfinite(low) and math.isfinite(high) and low <= self.energy_j <= high):
             raise ValueError(
@@ -99,16 +106,12 @@ class Reading:
         return self if start == 0 else NotImplemented
 
     def __lt__(self, other: "Reading") -> bool:
-        return _rank(self, other) < 0
+        same_provenance("ranked", self, other)
+        return self.energy_j < other.energy_j
 
     def __le__(self, other: "Reading") -> bool:
-        return _rank(self, other) <= 0
-
-    def __gt__(self, other: "Reading") -> bool:
-        return _rank(self, other) > 0
-
-    def __ge__(self, other: "Reading") -> bool:
-        return _rank(self, other) >= 0
+        same_provenance("ranked", self, other)
+        return self.energy_j <= other.energy_j
 
 
 def same_provenance(verb: str, *readings: Reading) -> None:
@@ -121,16 +124,9 @@ def same_provenance(verb: str, *readings: Reading) -> None:
         )
 
 
-def _rank(one: Reading, other: Reading) -> float:
-    same_provenance("ranked", one, other)
-    return one.energy_j - other.energy_j
+def _sum(a: float | None, b: float | None, weight_a: float = 1, weight_b: float = 1) -> float | None:
+    return None if a is None or b is None else weight_a * a + weight_b * b
 
 
-def _sum(
-    one: float | None, other: float | None, weight: float = 1, other_weight: float = 1
-) -> float | None:
-    return None if one is None or other is None else weight * one + other_weight * other
-
-
-def _same(one: float | None, other: float | None) -> float | None:
-    return one if one == other else None
+def _same(a: float | None, b: float | None) -> float | None:
+    return a if a == b else None

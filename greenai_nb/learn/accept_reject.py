@@ -1,13 +1,13 @@
 """The accept-reject algorithm of the slides (Metropolis-Hastings) on the weights of any network.
 
-| the pseudo-code of the slides                                            | here                         |
-|--------------------------------------------------------------------------|------------------------------|
-| init: lambda > 0, sparsity prior pi                                      | ``inverse_temperature``, ``priors`` |
-| 1. draw w_1 from pi                                                      | the network as given         |
-| 2. repeat for k = 1, ..., K                                              | ``steps``                    |
-|    generate a proposal w' around w_k                                     | ``Move``                     |
-|    rho_j = exp(-lambda l(w', B_j)) pi(w') / exp(-lambda l(w, B_j)) pi(w) | ``log_ratio``                |
-|    w_{k+1} = w' with probability rho_j, w_k otherwise                    | ``Decision``                 |
+| the pseudo-code of the slides                                            | here                |
+|--------------------------------------------------------------------------|---------------------|
+| init: lambda > 0, sparsity prior pi                                      | arguments of        |
+| 1. draw w_1 from pi                                                      | ``steps``, the net  |
+| 2. repeat for k = 1, ..., K                                              | ``steps``           |
+|    generate a proposal w' around w_k                                     | ``Move``            |
+|    rho_j = exp(-lambda l(w', B_j)) pi(w') / exp(-lambda l(w, B_j)) pi(w) | ``log_ratio``       |
+|    w_{k+1} = w' with probability rho_j, w_k otherwise                    | ``Decision``        |
 
 The slide's rho_j may exceed one, and is clipped: min(1, rho_j). A proposal that is not symmetric brings
 Hastings' factor q(w | w') / q(w' | w). The chain is then reversible for the Gibbs distribution
@@ -43,8 +43,9 @@ SAME_LOSS = 1e-6
 class LogRatio:
     """The four parts, in nats, of log rho = data + prior + backward - forward.
 
-    data = -inverse_temperature (L(w') - L(w)), prior = log pi(w') - log pi(w), backward = log q(w | w') and
-    forward = log q(w' | w), both zero if the proposal is symmetric. Source: Hastings (1970), section 2.
+    data = -inverse_temperature (L(w') - L(w)), prior = log pi(w') - log pi(w), backward = log q(w | w')
+    and forward = log q(w' | w), both zero if the proposal is symmetric.
+    Source: Hastings (1970), section 2.
     """
 
     data: float
@@ -202,7 +203,7 @@ def check_labels(labels: Int64[Tensor, " images"], classes: int) -> None:
 
 
 def check_repeats(forward: CachedForward, names: Iterable[str]) -> None:
-    """Raise ``ValueError`` where the same weights have two losses: the chain would have no fixed target."""
+    """Raise ``ValueError`` where the same weights have two losses: no chain has such a target."""
     for name in names:
         again = forward.loss_after(name)
         if not math.isclose(again, forward.loss, rel_tol=SAME_LOSS):

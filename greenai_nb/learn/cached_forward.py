@@ -4,12 +4,9 @@ For a network f = f_K o ... o f_1 and a change of a weight of f_k, the input of 
 it is kept, and only f_k, ..., f_K are computed.
 """
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-
-from greenai_nb.nets.counts import multiply_accumulates
 
 IMAGES_AT_ONCE = 2000
 
@@ -68,17 +65,6 @@ def places(net: nn.Module) -> dict[str, int]:
         name: next(place for place, ids in enumerate(owned) if id(weight) in ids)
         for name, weight in net.named_parameters()
     }
-
-
-@torch.no_grad()
-def multiply_accumulates_after(net: nn.Module, image: Float[Tensor, "one *shape"]) -> dict[str, int]:
-    """Multiply-accumulates to see the effect of a change of each parameter on one image."""
-    costs = []
-    for part in parts(net):
-        costs.append(multiply_accumulates(part, image))
-        image = part(image)
-    onwards = np.cumsum(costs[::-1])[::-1]
-    return {name: int(onwards[place]) for name, place in places(net).items()}
 
 
 @torch.inference_mode()

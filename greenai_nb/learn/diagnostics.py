@@ -8,7 +8,6 @@ Analysis 16 (2021); Geyer, *Practical Markov chain Monte Carlo* (1992), section 
 """
 
 from collections.abc import Mapping
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -58,36 +57,6 @@ def summary(draws: Mapping[str, Float[Array, "chains draws"]]) -> pd.DataFrame:
             "r_hat": float(array_stats.rhat(array)),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def autocorrelation(draws: Float[Array, "chains draws"], lags: int) -> Float[Array, "chains lags"]:
-    """Autocorrelation of each chain at the lags 0, 1, ..., lags - 1.
-
-    rho_k = sum_t (x_t - mean) (x_{t+k} - mean) / sum_t (x_t - mean)^2, of which lag 0 is 1. The longer
-    the lag, the fewer the terms and the stronger the pull to zero: read it for lags far below the
-    number of draws. Raises ``ValueError`` as ``summary`` does, for a chain that never moves, and
-    for more lags than draws; one chain is enough.
-    """
-    from arviz_stats.base.array import array_stats
-
-    array = _chains("draws", draws)
-    if not (isinstance(lags, Integral) and 1 <= lags <= array.shape[1]):
-        raise ValueError(
-            f"lags must be a whole number in [1, {array.shape[1]}], the number of draws, got {lags!r}"
-        )
-    stuck = np.flatnonzero(np.ptp(array, axis=1) == 0)
-    if stuck.size:
-        raise ValueError(
-            f"chains {stuck[:3].tolist()} of draws never move: an autocorrelation would divide by their "
-            "variance of 0; leave them out"
-        )
-    return array_stats.autocorr(array)[:, :lags]
-
-
-def cumulative_mean(draws: Float[Array, "chains draws"]) -> Float[Array, "chains draws"]:
-    """Mean of each chain's draws so far, m_t = (x_1 + ... + x_t) / t; raises as ``summary`` does."""
-    array = _chains("draws", draws)
-    return array.cumsum(axis=1) / np.arange(1, array.shape[1] + 1)
 
 
 def _chains(name: str, draws: Float[Array, "chains draws"]) -> Float[Array, "chains draws"]:

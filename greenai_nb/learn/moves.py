@@ -23,21 +23,23 @@ from torch import Tensor
 from greenai_nb.checks import non_negative, positive
 from greenai_nb.theory.prior import Prior
 
+Values = Float[Array, " weights"]
+Parameters = Mapping[str, Tensor]
+Selected = tuple[str, Int64[Array, " selected"]]  # a parameter's name, and places in it, flattened
+
 
 class Proposal(Protocol):
     """A distribution of new values given the old ones, in the units of the weights."""
 
     @property
     def symmetric(self) -> bool: ...
-    def draw(
-        self, old: Float[Array, " weights"], generator: np.random.Generator
-    ) -> Float[Array, " weights"]: ...
+    def draw(self, old: Values, generator: np.random.Generator) -> Values: ...
 
 
 class Asymmetric(Proposal, Protocol):
     """A proposal that states log q(new | old) in nats, summed over the weights, for Hastings' factor."""
 
-    def log_density(self, new: Float[Array, " weights"], old: Float[Array, " weights"]) -> float: ...
+    def log_density(self, new: Values, old: Values) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,14 @@ class Gaussian:
     def __post_init__(self) -> None:
         positive(step=self.step)
 
-    def draw(
-        self, old: Float[Array, " weights"], generator: np.random.Generator
-    ) -> Float[Array, " weights"]:
+    def draw(self, old: Values, generator: np.random.Generator) -> Values:
         """Draw new values."""
         return old + self.step * generator.standard_normal(old.shape)
 
 
 @dataclass(frozen=True)
 class StudentStep:
-    """A step from Student's distribution, w' = w + step t_nu for each weight; nu is ``degrees_of_freedom``.
+    """A step from Student's distribution, w' = w + step t_nu; nu is ``degrees_of_freedom``.
 
     One degree of freedom is Cauchy's, the authors' choice: many small steps and a few giant ones.
     Raises ``ValueError`` unless both are positive. Source: GreenAI-Uppa/deep_learning_mcmc.
@@ -75,9 +75,7 @@ class StudentStep:
     def __post_init__(self) -> None:
         positive(step=self.step, degrees_of_freedom=self.degrees_of_freedom)
 
-    def draw(
-        self, old: Float[Array, " weights"], generator: np.random.Generator
-    ) -> Float[Array, " weights"]:
+    def draw(self, old: Values, generator: np.random.Generator) -> Values:
         """Draw new values."""
         return old + self.step * generator.standard_t(self.degrees_of_freedom, old.shape)
 
@@ -99,9 +97,7 @@ class ScaleMixture:
         positive(step=self.step)
         non_negative(decades=self.decades)
 
-    def draw(
-        self, old: Float[Array, " weights"], generator: np.random.Generator
-    ) -> Float[Array, " weights"]:
+    def draw(self, old: Values, generator: np.random.Generator) -> Values:
         """Draw new values."""
         size = self.step * 10 ** generator.uniform(-self.decades, self.decades)
         return old + size * generator.standard_normal(old.shape)
@@ -118,13 +114,11 @@ class Redraw:
     prior: Prior
     symmetric = False
 
-    def draw(
-        self, old: Float[Array, " weights"], generator: np.random.Generator
-    ) -> Float[Array, " weights"]:
+    def draw(self, old: Values, generator: np.random.Generator) -> Values:
         """Draw new values."""
         return self.prior.sample(old.shape, generator)
 
-    def log_density(self, new: Float[Array, " weights"], old: Float[Array, " weights"]) -> float:
+    def log_density(self, new: Values, old: Values) -> float:
         """Log q(new | old) = sum_j log pi(new_j), in nats."""
         return float(self.prior.log_density(new).sum())
 
@@ -138,9 +132,7 @@ class SignFlip:
 
     symmetric = True
 
-    def draw(
-        self, old: Float[Array, " weights"], generator: np.random.Generator
-    ) -> Float[Array, " weights"]:
+    def draw(self, old: Values, generator: np.random.Generator) -> Values:
         """Draw new values."""
         return -old
 
@@ -154,10 +146,8 @@ class Selection(Protocol):
 
     @property
     def parameter(self) -> str: ...
-    def check(self, weights: Mapping[str, Tensor]) -> None: ...
-    def draw(
-        self, weights: Mapping[str, Tensor], generator: np.random.Generator
-    ) -> tuple[str, Int64[Array, " selected"]]: ...
+    def check(self, weights: Parameters) -> None: ...
+    def draw(self, weights: Parameters, generator: np.random.Generator) -> Selected: ...
 
 
 @dataclass(frozen=True)
@@ -173,13 +163,11 @@ class Weights:
     def __post_init__(self) -> None:
         positive(count=self.count)
 
-    def check(self, weights: Mapping[str, Tensor]) -> None:
+    def check(self, weights: Parameters) -> None:
         """Raise ``ValueError`` unless the parameter exists and is large enough."""
         _at_most(self.count, named(self.parameter, weights).numel(), self.parameter)
 
-    def draw(
-        self, weights: Mapping[str, Tensor], generator: np.random.Generator
-    ) -> tuple[str, Int64[Array, " selected"]]:
+    def draw(self, weights: Parameters, generator: np.random.Generator) -> Selected:
         """Draw the weights."""
         return self.parameter, generator.choice(
             weights[self.parameter].numel(), self.count, replace=False
@@ -195,13 +183,11 @@ class Unit:
 
     parameter: str
 
-    def check(self, weights: Mapping[str, Tensor]) -> None:
+    def check(self, weights: Parameters) -> None:
         """Raise ``ValueError`` unless the parameter exists and has units."""
         _unit_size(self.parameter, weights)
 
-    def draw(
-        self, weights: Mapping[str, Tensor], generator: np.random.Generator
-    ) -> tuple[str, Int64[Array, " selected"]]:
+    def draw(self, weights: Parameters, generator: np.random.Generator) -> Selected:
         """Draw the unit."""
         size = weights[self.parameter][0].numel()
         return self.parameter, _unit(weights[self.parameter], generator) * size + np.arange(size)
@@ -220,13 +206,11 @@ class Block:
     def __post_init__(self) -> None:
         positive(count=self.count)
 
-    def check(self, weights: Mapping[str, Tensor]) -> None:
+    def check(self, weights: Parameters) -> None:
         """Raise ``ValueError`` unless the parameter exists and has units that are large enough."""
         _at_most(self.count, _unit_size(self.parameter, weights), f"one unit of {self.parameter}")
 
-    def draw(
-        self, weights: Mapping[str, Tensor], generator: np.random.Generator
-    ) -> tuple[str, Int64[Array, " selected"]]:
+    def draw(self, weights: Parameters, generator: np.random.Generator) -> Selected:
         """Draw the unit, and weights of it."""
         size = weights[self.parameter][0].numel()
         first = _unit(weights[self.parameter], generator) * size
@@ -253,7 +237,7 @@ class Move:
             )
 
 
-def named(name: str, weights: Mapping[str, Tensor]) -> Tensor:
+def named(name: str, weights: Parameters) -> Tensor:
     """The parameter of that name; ``ValueError`` names those that there are."""
     if name not in weights:
         raise ValueError(f"the network has no parameter {name!r}, it has {', '.join(weights)}")
@@ -265,7 +249,7 @@ def _at_most(count: int, size: int, where: str) -> None:
         raise ValueError(f"cannot select {count} weights of {where}, which has {size}")
 
 
-def _unit_size(name: str, weights: Mapping[str, Tensor]) -> int:
+def _unit_size(name: str, weights: Parameters) -> int:
     weight = named(name, weights)
     if weight.ndim < 2:
         layered = [other for other, tensor in weights.items() if tensor.ndim > 1]

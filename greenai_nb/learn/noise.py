@@ -7,14 +7,12 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray as Array
 from torch import Tensor, nn
-from torch.nn import functional
 
 from greenai_nb.data.datasets import Split
+from greenai_nb.learn.cached_forward import summed_loss
 from greenai_nb.nets.scaling import LearnedScale, NoScale, scale
 from greenai_nb.nets.weights import binary_layers, weights_by_kind
 from greenai_nb.theory.prior import Prior
-
-BATCH = 1000
 
 
 @torch.no_grad()
@@ -41,7 +39,6 @@ def smear(net: nn.Module, prior: Prior, generator: np.random.Generator) -> nn.Mo
     return moved
 
 
-@torch.no_grad()
 def smeared_losses(
     net: nn.Module, prior: Prior, split: Split, draws: int, generator: np.random.Generator
 ) -> Float[Array, " draws"]:
@@ -49,13 +46,6 @@ def smeared_losses(
 
     Its expectation over the noise is L_T(w) / T plus the mean omega_t(w).
     """
-    batches = list(zip(split.scaled().split(BATCH), split.labels.split(BATCH), strict=True))
-    losses = []
-    for _ in range(draws):
-        moved = smear(net, prior, generator)
-        total = sum(
-            functional.cross_entropy(moved(images), labels, reduction="sum").item()
-            for images, labels in batches
-        )
-        losses.append(total / len(split))
-    return np.array(losses)
+    images, labels = split.scaled(), split.labels
+    moved = (smear(net, prior, generator) for _ in range(draws))
+    return np.array([summed_loss(each, images, labels) / len(labels) for each in moved])

@@ -60,13 +60,9 @@ def fit_sgd(
     positive(learning_rate=learning_rate)
     non_negative(l1=l1)
     _check(net, data)
-    settings = {"trainer": "SGD with L1" if l1 else "SGD", "epochs": epochs, "seed": seed}
-    settings |= {
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "l1": l1,
-        "patience": patience,
-    }
+    settings: dict[str, object] = {"trainer": "SGD with L1" if l1 else "SGD", "epochs": epochs}
+    settings |= {"learning_rate": learning_rate, "batch_size": batch_size, "l1": l1}
+    settings |= {"patience": patience, "seed": seed}
     net, generator = copy.deepcopy(net), torch.Generator().manual_seed(seed)
     images, labels = data.train.scaled(), data.train.labels
     batches, per_image = -(-len(labels) // batch_size), multiply_accumulates(net, images[:1])
@@ -133,10 +129,10 @@ class _Descent:
         for weight, gradient in zip(self.weights, gradients, strict=True):
             if gradient is not None:
                 weight.sub_(gradient, alpha=rate)
-        for weight in self.shrunk:
-            weight.copy_(functional.softshrink(weight, rate * self.l1))
-        for weight in self.latent:
-            weight.clamp_(-CLIP, CLIP)
+        for matrix in self.shrunk:
+            matrix.copy_(functional.softshrink(matrix, rate * self.l1))
+        for latent in self.latent:
+            latent.clamp_(-CLIP, CLIP)
 
 
 def _check(net: nn.Module, data: Dataset) -> None:

@@ -1,15 +1,16 @@
-"""Trainings remembered: a fit under a hash of all that determines it, in one file without pickle.
+"""Trainings remembered: results under a hash of all that determines them, in files without pickle.
 
 A training is determined by the images and labels, the network as given, the settings with their seed,
 the source of the trainer and of the network's layers, torch's version and its number of threads. Two
 notebooks that ask for the same training share it, and a cell that is run again gets it back at once.
 
 Files lie in the folder that GREENAI_STORE names (``off`` remembers nothing), or in the user's cache. One
-that is damaged, or is another training's, is left aside with a warning; where a file cannot be written,
-the training goes on without. Fits that an interrupt cut short are not kept. GREENAI_TRAINED_SINCE, a time
-in seconds since 1970, lets only later trainings count.
+that is damaged, or is another result's, is left aside with a warning; where a file cannot be written,
+the work is done all the same. Fits that an interrupt cut short are not kept. Where GREENAI_TRAINED_SINCE
+is set, a time in seconds since 1970, only later results count.
 """
 
+import copy
 import functools
 import hashlib
 import inspect
@@ -20,16 +21,17 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import FunctionType
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from numpy import ndarray as Array
+from torch import Tensor, nn
 
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.files import write_atomic
@@ -39,40 +41,45 @@ from greenai_nb.sources import digest
 FOLDER_VARIABLE, SINCE_VARIABLE = "GREENAI_STORE", "GREENAI_TRAINED_SINCE"
 OFF, ABOUT, PACKAGE = "off", "about", "greenai_nb"
 UNUSED_DAYS = 30
-PLAIN = (str, int, float, bool, tuple, list, type(None))
 DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 P = ParamSpec("P")
+Result = TypeVar("Result", Fit, pd.DataFrame)
 
 
-def remembered(train: Callable[P, Fit]) -> Callable[P, Fit]:
-    """A trainer that trains only what it has not trained before; ``Fit.remembered`` says which."""
+def remembered(work: Callable[P, Result]) -> Callable[P, Result]:
+    """A function that does only what it has not done before.
 
-    @functools.wraps(train)
-    def recall(*arguments: P.args, **named: P.kwargs) -> Fit:
-        home = folder()
-        asked = inspect.signature(train).bind(*arguments, **named)
+    It takes a network, or a fit, first, and gives a fit or a table. ``Fit.remembered`` says whether a
+    fit was there already.
+    """
+
+    @functools.wraps(work)
+    def recall(*arguments: P.args, **named: P.kwargs) -> Result:
+        home, key = folder(), None
+        asked = inspect.signature(work).bind(*arguments, **named)
         asked.apply_defaults()
-        net, data, *_ = asked.arguments.values()
-        key = _key(train, net, data, asked.arguments) if home and isinstance(net, nn.Module) else None
+        if home is not None:
+            key = _key(work, asked.arguments)
         if home is None or key is None:
-            return train(*arguments, **named)
-        path = home / f"{key}.npz"
-        if fit := _read(path, net):
-            return fit
+            return work(*arguments, **named)
+        path, net = home / f"{key}.npz", next(iter(asked.arguments.values()))
+        result: Result | None = _read(path, net)
+        if result is not None:
+            return result
         with _alone(path):
-            fit = _read(path, net)
-            if fit is None:
-                fit = train(*arguments, **named)
-                if not fit.interrupted:
-                    _write(path, fit)
-        return fit
+            result = _read(path, net)
+            if result is None:
+                result = work(*arguments, **named)
+                if not getattr(result, "interrupted", False):
+                    _write(path, result)
+        return result
 
     return recall
 
 
 def folder() -> Path | None:
-    """Where trainings are kept; None where none are."""
+    """Where results are kept; None where none are."""
     home = os.environ.get(FOLDER_VARIABLE)
     if home == OFF:
         return None
@@ -83,65 +90,66 @@ def folder() -> Path | None:
     return Path(home)
 
 
-def _key(
-    train: Callable[..., Fit], net: nn.Module, data: Dataset, asked: Mapping[str, Any]
-) -> str | None:
-    """The hash of all that determines a training; None where some of it cannot be told."""
-    settings = {name: value for name, value in asked.items() if value is not net and value is not data}
+def _key(work: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
+    """The hash of all that determines a result; None where some of it cannot be told."""
+    total, modules = hashlib.sha256(), {work.__module__}
     try:
-        layers = [_layer(name, layer) for name, layer in net.named_modules()]
-        plain = json.dumps(settings, default=_plain, sort_keys=True)
+        for piece in _pieces(dict(arguments), modules):
+            total.update(piece)
     except (TypeError, OSError):
         return None
-    modules = {train.__module__, *(type(layer).__module__ for layer in net.modules())}
-    about = [
-        digest(*(name for name in modules if name.startswith(PACKAGE))),
-        train.__qualname__,
-        plain,
-        layers,
-        torch.__version__,
-        torch.get_num_threads(),
-    ]
-    total = hashlib.sha256(json.dumps(about).encode())
-    tensors = [*net.state_dict().items()]
-    for name, split in (("train", data.train), ("validation", data.validation)):
-        tensors += [(f"{name} images", split.images), (f"{name} labels", split.labels)]
-    for name, tensor in tensors:
-        array = np.ascontiguousarray(tensor.numpy(force=True))
-        total.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    source = digest(*sorted(modules))
+    about = [source, work.__qualname__, torch.__version__, torch.get_num_threads()]
+    total.update(json.dumps(about).encode())
     return total.hexdigest()[:32]
 
 
-def _layer(name: str, layer: nn.Module) -> list[Any]:
-    """A layer by its class and all that it holds beside its weights.
+def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
+    """Bytes that tell a value from every other; the package's modules that it runs go to ``modules``.
 
-    Raises ``TypeError`` or ``OSError`` for what has no text that would tell it from another.
+    Raises ``TypeError`` or ``OSError`` for what has no such form.
     """
-    held = {key: value for key, value in vars(layer).items() if not key.startswith("_")}
-    held.pop("training")
-    return [name, _code(type(layer)), json.dumps(held, default=_plain, sort_keys=True)]
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, FunctionType | functools.partial) or isinstance(value, type):
-        return _code(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} has no plain form")
-
-
-def _code(thing: Any) -> str:
-    """A class or function by its name, and by its source where no module of a library has it."""
-    name = f"{thing.__module__}.{thing.__qualname__}"
-    known = thing.__module__.split(".")[0] in (PACKAGE, "torch") and "<" not in name
-    return name if known else name + inspect.getsource(thing)
+    yield f"<{type(value).__name__}>".encode()
+    match value:
+        case nn.Module():
+            for name, layer in value.named_modules():
+                yield name.encode()
+                yield from _pieces(type(layer), modules)
+                held = {key: held for key, held in vars(layer).items() if not key.startswith("_")}
+                yield from _pieces({key: held[key] for key in held if key != "training"}, modules)
+            yield from _pieces(dict(value.state_dict()), modules)
+        case Tensor():
+            array = np.ascontiguousarray(value.numpy(force=True))
+            yield f"{array.dtype} {array.shape}".encode() + array.tobytes()
+        case Dataset():  # its test images have no part in a training
+            yield from _pieces([value.train, value.validation, value.class_names], modules)
+        case Fit():
+            yield from _pieces(value.net, modules)
+        case FunctionType() | type():
+            name = f"{value.__module__}.{value.__qualname__}"
+            known = value.__module__.split(".")[0] in (PACKAGE, "torch") and "<" not in name
+            if value.__module__.startswith(PACKAGE):
+                modules.add(value.__module__)
+            yield (name if known else name + inspect.getsource(value)).encode()
+        case dict():
+            for key in sorted(value):
+                yield key.encode()
+                yield from _pieces(value[key], modules)
+        case list() | tuple():
+            for item in value:
+                yield from _pieces(item, modules)
+        case str() | int() | float() | bool() | None | np.generic():
+            yield repr(value).encode()
+        case _ if is_dataclass(value):
+            names = [field.name for field in fields(value)]
+            yield from _pieces({name: getattr(value, name) for name in names}, modules)
+        case _:
+            raise TypeError(f"{value!r} has no bytes that tell it from another")
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Wait while another run trains the same; where no lock can be had, go on without one."""
+    """Wait while another run does the same; where no lock can be had, go on without one."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_suffix(".lock"))
@@ -163,14 +171,22 @@ def _alone(path: Path) -> Iterator[None]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def _write(path: Path, fit: Fit) -> None:
-    """Keep a fit, and forget what nobody has asked for in a month."""
-    arrays = {f"net/{name}": tensor.numpy(force=True) for name, tensor in fit.net.state_dict().items()}
-    for name, table in (("trace", fit.trace), ("moves", fit.moves)):
-        arrays |= {f"{name}/{column}": _column(table[column]) for column in table}
-    about = {"key": path.stem, "trained": time.time(), "settings": dict(fit.settings)}
+def _write(path: Path, result: Fit | pd.DataFrame) -> None:
+    """Keep a result, and forget what nobody has asked for in a month."""
+    about: dict[str, Any] = {"key": path.stem, "made": time.time()}
+    tables, arrays = dict[str, pd.DataFrame](), dict[str, Array]()
+    if isinstance(result, Fit):
+        about["settings"] = dict(result.settings)
+        tables |= {"trace": result.trace, "moves": result.moves}
+        state = result.net.state_dict().items()
+        arrays |= {f"net/{name}": tensor.numpy(force=True) for name, tensor in state}
+    else:
+        tables["table"] = result
+    for name, table in tables.items():
+        arrays |= {f"{name}/{column}": _column(values) for column, values in table.items()}
+    arrays[ABOUT] = np.array(json.dumps(about))
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays, **{ABOUT: np.array(json.dumps(about))})
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     try:
         write_atomic(path, buffer.getvalue())
         for old in path.parent.glob("*.npz"):
@@ -180,47 +196,43 @@ def _write(path: Path, fit: Fit) -> None:
         warnings.warn(f"this training is not kept in {path.parent} ({error.strerror})", stacklevel=4)
 
 
-def _column(values: pd.Series) -> np.ndarray:
+def _column(values: pd.Series) -> Array:
     array = values.to_numpy()
     return array if array.dtype.kind in "ifb" else array.astype(str)
 
 
-def _read(path: Path, net: nn.Module) -> Fit | None:
-    """The fit in a file, as a copy of ``net`` with its weights; None where there is none to be had."""
+def _read(path: Path, net: Any) -> Any:
+    """The result in a file, a fit's network as a copy of ``net``; None where there is none to be had."""
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop(ABOUT)))
         if about["key"] != path.stem:
             raise ValueError("it is another training's")
-        trained = _like(net, {n[4:]: torch.from_numpy(a) for n, a in arrays.items() if n[:4] == "net/"})
-        trace, moves = (
-            pd.DataFrame({n.split("/")[1]: a for n, a in arrays.items() if n.startswith(f"{table}/")})
-            for table in ("trace", "moves")
-        )
-        if about["trained"] < float(os.environ.get(SINCE_VARIABLE, "-inf")):
-            return None
+        result = _unpacked(arrays, about, net)
     except DAMAGE as error:
         aside = path.with_suffix(".damaged")
         warnings.warn(f"a training that was kept cannot be read ({error}): see {aside}", stacklevel=4)
-        try:
+        with suppress(OSError):
             path.replace(aside)
-        except OSError:
-            pass
         return None
-    try:
+    if about["made"] < float(os.environ.get(SINCE_VARIABLE, "-inf")):
+        return None
+    with suppress(OSError):  # a folder that may only be read
         os.utime(path)
-    except OSError:  # a folder that may only be read
-        pass
-    fit = Fit(trained, trace, about["settings"], moves)
-    return replace(fit, remembered=True)
+    return result
 
 
-def _like(net: nn.Module, state: Mapping[str, torch.Tensor]) -> nn.Module:
-    import copy
-
+def _unpacked(arrays: Mapping[str, Array], about: Mapping[str, Any], net: Any) -> Fit | pd.DataFrame:
+    parts: dict[str, dict[str, Array]] = {"net": {}, "trace": {}, "moves": {}, "table": {}}
+    for name, array in arrays.items():
+        part, _, rest = name.partition("/")
+        parts[part][rest] = array
+    if "settings" not in about:
+        return pd.DataFrame(parts["table"])
     trained = copy.deepcopy(net)
-    trained.load_state_dict(state)
-    return trained.eval()
+    trained.load_state_dict({name: torch.from_numpy(array) for name, array in parts["net"].items()})
+    trace, moves = pd.DataFrame(parts["trace"]), pd.DataFrame(parts["moves"])
+    return Fit(trained.eval(), trace, about["settings"], moves, remembered=True)

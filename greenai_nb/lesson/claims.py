@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from greenai_nb.checks import UsageError, nearest
@@ -19,12 +20,10 @@ from greenai_nb.lesson.project import root
 
 MIN_SEEDS = 3
 HOLDS, FAILS, UNDECIDED, RECORDED = "holds", "fails", "undecided", "recorded"
-FIELDS = {"id", "sentence", "source", "notebook", "metric", "unit", "provenance", "judged_at"}
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A sentence that the numbers can bear out or not."""
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence that numbers can confirm or contradict."""
 
     id: str
     sentence: str
@@ -59,29 +58,27 @@ class Obtained:
 
 
 def load_claims(path: Path | None = None) -> dict[str, Claim]:
-    """Read the claims by id. Raises ``UsageError`` where an entry is not complete."""
+    """Read the claims by id. Raises ``UsageError`` where one is not complete."""
     path = path or root() / "claims.yaml"
-    claims = {}
-    for entry in _entries(path.read_text()):
-        missing = FIELDS - set(entry)
-        unknown = set(entry) - FIELDS - {"at_least", "at_most"}
-        if missing or unknown or not {"at_least", "at_most"} & set(entry):
-            raise UsageError(
-                f"claim {entry.get('id')} in {path.name}: missing {sorted(missing)}, unknown "
-                f"{sorted(unknown)}; it needs at_least or at_most too"
-            )
-        if entry["id"] in claims:
-            raise UsageError(f"claim {entry['id']} stands twice in {path.name}")
-        claims[entry["id"]] = Claim(**entry | {"judged_at": tuple(entry["judged_at"])})
+    claims: dict[str, Claim] = {}
+    for declared in _declared(path.read_text()):
+        try:
+            claim = msgspec.convert(declared, Claim)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"claim {declared.get('id')} in {path.name}: {error}") from None
+        if math.isinf(claim.at_least) and math.isinf(claim.at_most):
+            raise UsageError(f"claim {claim.id} in {path.name} needs at_least or at_most")
+        if claim.id in claims:
+            raise UsageError(f"claim {claim.id} stands twice in {path.name}")
+        claims[claim.id] = claim
     return claims
 
 
 @functools.cache
-def _entries(text: str) -> list[dict[str, Any]]:
+def _declared(text: str) -> list[dict[str, Any]]:
     import yaml
 
-    found: list[dict[str, Any]] = yaml.safe_load(text)
-    return found
+    return list(yaml.safe_load(text))
 
 
 def find(claims: dict[str, Claim], claim_id: str) -> Claim:
@@ -92,7 +89,7 @@ def find(claims: dict[str, Claim], claim_id: str) -> Claim:
 
 
 def judge(claim: Claim, values: Sequence[float], profile: str) -> Obtained:
-    """Hold the values against the claim.
+    """Compare the values with what the claim expects.
 
     It *holds* if the whole interval lies where the claim says, *fails* if none of it does, and is
     *undecided* between, or with two values only. At profiles that are too small to judge by, the

@@ -5,23 +5,24 @@
 people do; a reader whose function does the same on all cases is told their docstring.
 """
 
-import importlib.util
 import inspect
+import runpy
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.lesson.grading import Function, run_cases
-from greenai_nb.lesson.project import notebooks
+from greenai_nb.lesson.project import PROGRESS_VARIABLE, notebooks
 from greenai_nb.lesson.reader_files import ReaderFile
 
-KEPT = ReaderFile("my_progress.json", "GREENAI_PROGRESS", "your progress")
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROGRESS = ReaderFile("my_progress.json", PROGRESS_VARIABLE, "your progress")
 SECONDS = 2.0
 RIGHT, WRONG, NOT_STARTED = "right", "wrong", "not started"
-MOST_LINES = 20
+MAX_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came out of a reader's function: one of the three words, and the sentences below it."""
+    """The verdict on a reader's function: right, wrong or not started, and the sentences below it."""
 
     word: str
     sentences: str
@@ -46,10 +47,10 @@ class Verdict:
 
 
 def exercise(notebook: str, answer: Function, help: str = "", seconds: float = SECONDS) -> None:
-    """Try a reader's function on the cases of its exercise, print what came out, and keep the verdict.
+    """Run a reader's function on the cases of its exercise, and print and store the verdict.
 
     ``help="hint"`` prints a hint below it, ``help="solution"`` the solution. A function that has no
-    answer after so many seconds is stopped. Nothing that the function does can stop the notebook.
+    answer after ``seconds`` is stopped. Nothing that the function does can stop the notebook.
     Raises ``UsageError`` for a notebook without exercises.
     """
     known = exercises_of(notebook)
@@ -59,7 +60,7 @@ def exercise(notebook: str, answer: Function, help: str = "", seconds: float = S
         return
     verdict = judge(known[name], answer, seconds)
     print(verdict)
-    _keep(notebook, name, verdict.word)
+    _store(notebook, name, verdict.word)
     if help == "hint":
         print(inspect.getdoc(known[name].solution))
     elif help == "solution":
@@ -70,22 +71,22 @@ def exercise(notebook: str, answer: Function, help: str = "", seconds: float = S
 
 def judge(asked: Exercise, answer: Function, seconds: float = SECONDS) -> Verdict:
     """The verdict on a function. An error in it is an answer, not a failure here."""
-    tried = run_cases(answer, [asked.solution, *asked.misconceptions], asked.cases, seconds)
-    wrong = next((each for each in tried if 0 not in each.agrees), None)
+    results = run_cases(answer, [asked.solution, *asked.misconceptions], asked.cases, seconds)
+    wrong = next((result for result in results if 0 not in result.agrees_with), None)
     if wrong is None:
-        return Verdict(RIGHT, f"{len(tried)} cases agree")
+        return Verdict(RIGHT, f"{len(results)} cases agree")
     if _has_gap(getattr(answer, "__code__", None)):
         return Verdict(NOT_STARTED, f"replace the ... in {asked.name} and run the cell again")
-    lines = [f"{asked.name}({', '.join(map(repr, wrong.case))}) {wrong.did}"]
+    lines = [f"{asked.name}({', '.join(map(repr, wrong.case))}) {wrong.outcome}"]
     if wrong.printed:
-        lines += ["It printed:", *(f"  {line}" for line in wrong.printed.splitlines()[:MOST_LINES])]
-    alike = frozenset.intersection(*(each.agrees for each in tried))
-    lines += [words(each) for at, each in enumerate(asked.misconceptions, 1) if at in alike]
+        lines += ["It printed:", *(f"  {line}" for line in wrong.printed.splitlines()[:MAX_LINES])]
+    alike = frozenset.intersection(*(result.agrees_with for result in results))
+    lines += [explanation(asked.misconceptions[index - 1]) for index in sorted(alike)]
     return Verdict(WRONG, "\n".join(lines))
 
 
-def words(misconception: Function) -> str:
-    """What a reader is told who has this misconception."""
+def explanation(misconception: Function) -> str:
+    """What a reader who has this misconception is told."""
     return " ".join((misconception.__doc__ or "").split())
 
 
@@ -93,39 +94,33 @@ def exercises_of(notebook: str) -> dict[str, Exercise]:
     """The exercises of a notebook by name. Raises ``UsageError`` where it has none."""
     path = notebooks() / "solutions" / f"{notebook}.py"
     if not path.is_file():
-        known = [each.stem for each in path.parent.glob("*.py")]
+        known = [file.stem for file in path.parent.glob("*.py")]
         raise UsageError(f"no solutions for {notebook!r}. {nearest(notebook, known)}")
-    spec = importlib.util.spec_from_file_location(f"solutions_{notebook}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = runpy.run_path(str(path))
     return {
-        name: Exercise(name, getattr(module, name), cases, module.MISCONCEPTIONS[name])
-        for name, cases in module.CASES.items()
+        name: Exercise(name, module[name], cases, module["MISCONCEPTIONS"][name])
+        for name, cases in module["CASES"].items()
     }
 
 
-def progress() -> pd.DataFrame:
-    """How many exercises of each notebook a reader has right, and how many not yet."""
-    kept, rows = KEPT.load(), {}
+def progress() -> "pd.DataFrame":
+    """How many exercises of each notebook a reader has right, and how many wrong."""
+    import pandas as pd
+
+    stored, rows = PROGRESS.load(), {}
     for path in sorted((notebooks() / "solutions").glob("[0-9]*.py")):
-        names = exercises_of(path.stem)
-        last = [kept.get(path.stem, {}).get(name) for name in names]
-        rows[path.stem] = {
-            "exercises": len(names),
-            "right": last.count(RIGHT),
-            "wrong": last.count(WRONG),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+        words = [stored.get(path.stem, {}).get(name) for name in exercises_of(path.stem)]
+        rows[path.stem] = (len(words), words.count(RIGHT), words.count(WRONG))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["exercises", RIGHT, WRONG])
 
 
 def _has_gap(code: CodeType | None) -> bool:
     """Whether a function still holds a ``...``, in itself or in a function within it."""
     constants = code.co_consts if code else ()
-    return any(each is ... or (isinstance(each, CodeType) and _has_gap(each)) for each in constants)
+    return any(x is ... or (isinstance(x, CodeType) and _has_gap(x)) for x in constants)
 
 
-def _keep(notebook: str, name: str, word: str) -> None:
+def _store(notebook: str, name: str, word: str) -> None:
     if word != NOT_STARTED:
-        kept = KEPT.load()
-        KEPT.store({**kept, notebook: kept.get(notebook, {}) | {name: word}})
+        stored = PROGRESS.load()
+        PROGRESS.store({**stored, notebook: stored.get(notebook, {}) | {name: word}})

@@ -1,4 +1,4 @@
-"""Try a reader's function on cases, and compare it with functions that are known."""
+"""Run a reader's function on cases, and compare its results with those of known functions."""
 
 import contextlib
 import copy
@@ -11,23 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from greenai_nb.lesson.sandbox import Say, Stopped, messages
+from greenai_nb.lesson.sandbox import Send, Stopped, messages
 
 Function = Callable[..., Any]
 Case = tuple[Any, ...]
 
 TOLERANCE = 1e-9
-MOST_PRINTED = 2000  # characters for each case
+MAX_PRINTED = 2000  # characters for each case
 MAX_CHARS = 200  # characters of an error or of a result
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What a function did on one case, in words, and which of the known functions do the same."""
+    """What a function did on one case, in words, and which known functions it agrees with, by index."""
 
     case: Case
-    did: str
-    agrees: frozenset[int]
+    outcome: str
+    agrees_with: frozenset[int]
     printed: str
 
 
@@ -36,36 +36,36 @@ class Raised:
     """An error in place of a result."""
 
     kind: str
-    words: str
+    message: str
 
 
 def run_cases(
     answer: Function, known: Sequence[Function], cases: Sequence[Case], seconds: float
 ) -> list[CaseResult]:
-    """Try a function on cases in order, as far as it gets within a time.
+    """Run a function on cases in order, as far as it gets within a time.
 
-    It is compared with the ``known`` functions, the right one first. The last entry is of the case in
-    which it was stopped, or ended the child, if it did.
+    It is compared with the ``known`` functions, the right one first. Where it was stopped, or ended the
+    process, the last result is of the case in which that happened.
     """
 
-    def work(say: Say) -> None:
+    def work(send: Send) -> None:
         for case in cases:
-            say(_compared(answer, known, case, say))
+            send(_compared(answer, known, case, send))
 
-    tried: list[CaseResult] = []
+    results: list[CaseResult] = []
     printed = ""
-    with contextlib.closing(messages(work, seconds)) as heard:
+    with contextlib.closing(messages(work, seconds)) as received:
         try:
-            for message in heard:
+            for message in received:
                 printed += message.get("printed", "")
-                if "did" in message:
-                    case, agrees = cases[len(tried)], frozenset(message["agrees"])
-                    tried.append(CaseResult(case, message["did"], agrees, printed))
+                if "outcome" in message:
+                    case, agrees_with = cases[len(results)], frozenset(message["agrees_with"])
+                    results.append(CaseResult(case, message["outcome"], agrees_with, printed))
                     printed = ""
         except Stopped as stopped:
-            at = min(len(tried), len(cases) - 1)
-            tried.append(CaseResult(cases[at], str(stopped), frozenset(), printed))
-    return tried
+            case = cases[min(len(results), len(cases) - 1)]
+            results.append(CaseResult(case, str(stopped), frozenset(), printed))
+    return results
 
 
 def same(got: Any, expected: Any) -> bool:
@@ -86,44 +86,40 @@ def same(got: Any, expected: Any) -> bool:
         return False
 
 
-def _compared(answer: Function, known: Sequence[Function], case: Case, say: Say) -> dict[str, Any]:
+def _compared(answer: Function, known: Sequence[Function], case: Case, send: Send) -> dict[str, Any]:
     given = copy.deepcopy(case)
-    listener = _Listener(say)
-    with contextlib.redirect_stdout(listener), contextlib.redirect_stderr(listener):
+    printer = _Printer(send)
+    with contextlib.redirect_stdout(printer), contextlib.redirect_stderr(printer):
         got = _result(answer, given)
-        right, *others = (_result(each, copy.deepcopy(case)) for each in known)
-        agrees = [at for at, each in enumerate((right, *others)) if same(got, each)]
-        did = _did(got, right)
-    if 0 in agrees and not same(given, case):
+        expected = [_result(function, copy.deepcopy(case)) for function in known]
+        agrees_with = [index for index, result in enumerate(expected) if same(got, result)]
+        outcome = _outcome(got, expected[0])
+    if 0 in agrees_with and not same(given, case):
         changed = ", ".join(map(_shown, given))
-        did = f"gave the right result, but turned what it got into ({changed}): work on a copy"
-        agrees = []
-    return {"did": did, "agrees": agrees}
+        outcome = f"gave the right result, but turned what it got into ({changed}): work on a copy"
+        agrees_with = []
+    return {"outcome": outcome, "agrees_with": agrees_with}
 
 
 def _result(function: Function, case: Case) -> Any:
     try:
         return function(*case)
     except BaseException as error:  # a SystemExit is an answer, too
-        return Raised(type(error).__name__, _words(error))
+        message = ""
+        with contextlib.suppress(Exception):  # its class may be the reader's own
+            message = " ".join(str(error).split())[:MAX_CHARS]
+        return Raised(type(error).__name__, message)
 
 
-def _words(error: BaseException) -> str:
-    try:
-        return " ".join(str(error).split())[:MAX_CHARS]
-    except Exception:  # its class may be the reader's own
-        return ""
-
-
-def _did(got: Any, right: Any) -> str:
+def _outcome(got: Any, right: Any) -> str:
     if isinstance(got, Raised):
-        return f"raised {got.kind}" + (f": {got.words}" if got.words else "")
-    one, other = _shown(got), _shown(right)
+        return f"raised {got.kind}" + (f": {got.message}" if got.message else "")
+    shown, expected = _shown(got), _shown(right)
     if got is None:
-        return f"gave None, should be {other}: does every way through it end with a return?"
-    if one == other:
-        one, other = (f"{each!r:.{MAX_CHARS}} ({type(each).__name__})" for each in (got, right))
-    return f"gave {one}, should be {other}"
+        return f"gave None, should be {expected}: does every way through it end with a return?"
+    if shown == expected:
+        shown, expected = (f"{x!r:.{MAX_CHARS}} ({type(x).__name__})" for x in (got, right))
+    return f"gave {shown}, should be {expected}"
 
 
 def _shown(value: Any) -> str:
@@ -142,14 +138,14 @@ class _Short(reprlib.Repr):
         return repr(float(f"{number:.6g}"))
 
 
-class _Listener(io.TextIOBase):
-    """Takes what a function prints, and passes the beginning on."""
+class _Printer(io.TextIOBase):
+    """A stream that sends the beginning of what a function prints."""
 
-    def __init__(self, say: Say) -> None:
-        self.say, self.left = say, MOST_PRINTED
+    def __init__(self, send: Send) -> None:
+        self.send, self.left = send, MAX_PRINTED
 
     def write(self, text: str) -> int:
-        if heard := text[: self.left]:
-            self.say({"printed": heard})
-            self.left -= len(heard)
+        if beginning := text[: self.left]:
+            self.send({"printed": beginning})
+            self.left -= len(beginning)
         return len(text)

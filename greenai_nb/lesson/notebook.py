@@ -1,38 +1,44 @@
-"""What a notebook says to the suite: its parameters, its numbers, its claims, its receipt."""
+"""The calls that make a notebook a lesson: check its parameters, record, claim, write its receipt."""
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import linecache
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.lesson import claims, records
-from greenai_nb.lesson.parameters import Parameter, assigned, declared, is_parameters_cell, resolve
+from greenai_nb.lesson.parameters import Parameter, declared, is_parameters_cell, resolve
 from greenai_nb.lesson.project import STAMP, current_notebook, notebooks, profile
 from greenai_nb.machine import peak_ram_mb
 
-CELLS: list[str] = []
+if TYPE_CHECKING:
+    import pandas as pd
+
+INJECTED = "# Parameters"  # how papermill begins the cell that it adds
+ASSIGNED = re.compile(r"^(\w+) = ", re.MULTILINE)
 
 
 class EnergyReading(Protocol):
     """What a receipt needs to know of a meter's reading."""
 
-    @property
-    def energy_j(self) -> float: ...
-    @property
-    def low_j(self) -> float: ...
-    @property
-    def high_j(self) -> float: ...
-    @property
-    def provenance(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def time_s(self) -> float: ...
-    @property
-    def cpu_s(self) -> float: ...
+    energy_j: float
+    low_j: float
+    high_j: float
+    provenance: str
+    method: str
+    time_s: float
+    cpu_s: float
+
+
+class Training(Protocol):
+    """What a receipt needs to know of a fit."""
+
+    trace: "pd.DataFrame"
+    remembered: bool
 
 
 def check(namespace: Mapping[str, Any]) -> Any:
@@ -42,32 +48,32 @@ def check(namespace: Mapping[str, Any]) -> Any:
     names come from the parameters cell itself. A wrong value, or a name that was set between that
     cell and this call and is no parameter, raises ``UsageError`` here, before anything is computed.
     """
-    cells = [*namespace.get("In", ()), *CELLS]
-    at = max((n for n, cell in enumerate(cells) if is_parameters_cell(cell)), default=None)
-    if at is None:
+    cells = _executed_cells(namespace)
+    last = max((index for index, cell in enumerate(cells) if is_parameters_cell(cell)), default=None)
+    if last is None:
         raise UsageError("no parameters cell has run above: run the notebook from the top")
-    parameters = declared(cells[at])
-    injected = [cell for cell in cells[at + 1 :] if cell.startswith("# Parameters")]
-    for name in (name for cell in injected for name in assigned(cell)):
+    parameters = declared(cells[last])
+    injected = [cell for cell in cells[last + 1 :] if cell.startswith(INJECTED)]
+    for name in ASSIGNED.findall("\n".join(injected)):
         if name not in parameters:
             raise UsageError(f"there is no parameter {name!r}. {nearest(name, parameters)}")
     values = resolve(parameters, {name: namespace[name] for name in parameters}, "this notebook")
     _print_values(parameters, values)
-    fields = [(name, object, dataclasses.field(default=value)) for name, value in _frozen(values)]
-    return dataclasses.make_dataclass("Parameters", fields, frozen=True)()
+    constants = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return dataclasses.make_dataclass("Parameters", list(constants), frozen=True)(**constants)
 
 
 def record(name: str, value: float, unit: str, provenance: str) -> None:
     """Carry a number out of the notebook, with its unit and how it was obtained."""
     text = f"record {name}: {value:.6g} {unit} ({provenance})"
-    records.emit([records.entry(name, value, unit, provenance)], text)
+    records.emit([records.new(name, value, unit, provenance)], text)
 
 
 def claim(claim_id: str, values: float | Sequence[float]) -> None:
-    """Hold a number, or one number a seed, against a claim of ``claims.yaml`` and say the verdict."""
+    """Judge a claim of ``claims.yaml`` by a number, or by one number a seed, and show the verdict."""
     asked = claims.find(claims.load_claims(), claim_id)
     got = claims.judge(asked, np.atleast_1d(values).tolist(), profile())
-    record = records.entry(
+    judged = records.new(
         asked.metric,
         got.value,
         asked.unit,
@@ -84,27 +90,20 @@ def claim(claim_id: str, values: float | Sequence[float]) -> None:
         f"claim {claim_id}: {got.verdict}\n  {asked.sentence}\n"
         f"  expected {asked.expected}, obtained {obtained} ({asked.provenance})"
     )
-    records.emit([record], text)
+    records.emit([judged], text)
 
 
-def receipt(reading: EnergyReading, **operations: float) -> None:
+def receipt(reading: EnergyReading, fits: Iterable[Training] = (), **operations: float) -> None:
     """End a notebook: seconds, memory, operations and joules, each with how it was obtained.
 
-    ``operations`` are counts by name, for instance ``multiply_accumulates=2e9``. A run adds the
-    notebook's whole time and peak memory to the records by itself.
+    ``fits`` are all trainings of the notebook, whose multiply-accumulates are added up; ``operations``
+    are other counts by name, for instance ``proposals=2e9``. A run adds the notebook's whole time and
+    peak memory to the records by itself.
     """
-    entries = [
-        records.entry("cpu_s", reading.cpu_s, "s", "measured"),
-        *(records.entry(name, count, "", "counted") for name, count in operations.items()),
-        records.entry(
-            "energy_j",
-            reading.energy_j,
-            "J",
-            reading.provenance,
-            lo=reading.low_j,
-            hi=reading.high_j,
-        ),
-    ]
+    last_rows = [(fit.remembered, fit.trace.iloc[-1]) for fit in fits]
+    if last_rows:
+        total = sum(float(row["operations"]) for _, row in last_rows)
+        operations = {"multiply_accumulates": total} | operations
     energy = f"{reading.energy_j:.1f} J"
     if reading.low_j < reading.high_j:
         energy = f"{reading.low_j:.1f} to {reading.high_j:.1f} J"
@@ -114,19 +113,29 @@ def receipt(reading: EnergyReading, **operations: float) -> None:
         *(f"operations  {count:.3g} {name} (counted)" for name, count in operations.items()),
         f"energy      {energy} ({reading.provenance}: {reading.method})",
     ]
-    records.emit(entries, "\n".join(lines))
+    if remembered := [float(row["seconds"]) for is_remembered, row in last_rows if is_remembered]:
+        lines.append(
+            f"trainings   {len(last_rows)}, of which {len(remembered)} were remembered; "
+            f"they took {sum(remembered):.0f} CPU s when they were trained"
+        )
+    low, high = reading.low_j, reading.high_j
+    made = [
+        records.new("cpu_s", reading.cpu_s, "s", "measured"),
+        *(records.new(name, count, "", "counted") for name, count in operations.items()),
+        records.new("energy_j", reading.energy_j, "J", reading.provenance, lo=low, hi=high),
+    ]
+    records.emit(made, "\n".join(lines))
 
 
-def _remember_cells() -> None:
-    """Keep the text of every cell from now on: IPython's own history is off under some runners."""
-    from IPython import get_ipython
+def _executed_cells(namespace: Mapping[str, Any]) -> list[str]:
+    """The code cells that have run, in order.
 
-    if shell := get_ipython():
-        shell.events.register("pre_run_cell", lambda info: CELLS.append(info.raw_cell))
-
-
-def _frozen(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, tuple(v) if isinstance(v, list) else v) for name, v in values.items()]
+    nbval leaves IPython's history empty; there the texts that Python keeps for its tracebacks serve,
+    which know the time of a file and none of a cell.
+    """
+    history = [cell for cell in namespace.get("In", ()) if cell]
+    texts = (cached for cached in linecache.cache.values() if len(cached) > 1 and cached[1] is None)
+    return history or ["".join(cached[2]) for cached in texts]
 
 
 def _print_values(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
@@ -147,6 +156,3 @@ def _prediction(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) 
     if all(values[name] == parameter.default for name, parameter in parameters.items()):
         return f"predicted: {cost}, as last recorded"
     return f"with the defaults it took {cost}; these values differ"
-
-
-_remember_cells()

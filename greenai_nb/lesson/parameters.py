@@ -11,90 +11,56 @@ Types are ``int``, ``float``, ``bool``, ``str`` and lists of them; a range holds
 
 import ast
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from greenai_nb.checks import UsageError, nearest
 
 SCALARS = {"int": int, "float": float, "bool": bool, "str": str}
-WORDS_OF_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+YES_NO = {"yes": True, "no": False}
 RANGE = re.compile(r"\bin \[([^,\]]+),([^,\]]+)\]")
 CHOICES = re.compile(r"\bone of (\{.+\})")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One knob: ``kind`` is the name of its type, ``items`` says whether it is a list."""
+    """A parameter: ``kind`` names its type, or that of its ``items`` if it is a list.
+
+    ``annotation`` is the type with its limits, for msgspec, and ``expected`` the same in words.
+    """
 
     name: str
     kind: str
     items: bool
     default: Any
     help: str
-    low: float = -math.inf
-    high: float = math.inf
-    choices: frozenset[Any] | None = None
-
-    @property
-    def type_name(self) -> str:
-        """The type as it is written in the cell."""
-        return f"list[{self.kind}]" if self.items else self.kind
+    annotation: Any
+    expected: str
 
     def cast(self, value: Any) -> Any:
         """Turn a value, or a text from the command line, into this type, and check its range.
 
         Raises ``UsageError`` with what was given and what was expected.
         """
-        if not self.items:
-            return self._checked(self._scalar(value))
-        if isinstance(value, str):
+        if self.items and isinstance(value, str):
             value = _split_list(value)
-        if not isinstance(value, list | tuple):
-            raise self._refusal(value)
-        return [self._checked(self._scalar(item)) for item in value]
-
-    def _scalar(self, value: Any) -> Any:
-        value = value.item() if hasattr(value, "item") else value
-        if self.kind == "str":
-            if isinstance(value, str):
-                return value
-        elif self.kind == "bool":
-            if isinstance(value, bool):
-                return value
-            if str(value).lower() in WORDS_OF_TRUTH:
-                return WORDS_OF_TRUTH[str(value).lower()]
-        elif not isinstance(value, bool) and isinstance(value, int | float | str):
-            with suppress(ValueError, OverflowError):
-                return float(value) if self.kind == "float" else _whole(value)
-        raise self._refusal(value)
-
-    def _checked(self, value: Any) -> Any:
-        if self.choices is not None and value not in self.choices:
-            raise self._refusal(value)
-        if self.kind in ("int", "float") and not self.low <= value <= self.high:
-            raise self._refusal(value)
-        return value
-
-    def _refusal(self, value: Any) -> UsageError:
-        expected = f"a {self.type_name}" if self.kind != "int" or self.items else "an int"
-        if self.choices is not None:
-            expected += f", one of {', '.join(map(repr, sorted(self.choices)))}"
-        elif math.isfinite(self.low) or math.isfinite(self.high):
-            expected += f" in [{self.low:g}, {self.high:g}]"
-        return UsageError(
-            f"parameter {self.name} is {value!r}, expected {expected} ({self.help}). "
-            f"The default is {self.default!r}."
-        )
+        try:
+            return msgspec.convert(_in_python(value, self.kind), self.annotation, strict=False)
+        except msgspec.ValidationError:
+            raise UsageError(
+                f"parameter {self.name} is {value!r}, expected {self.expected} ({self.help}). "
+                f"The default is {self.default!r}."
+            ) from None
 
 
 def declared(source: str) -> dict[str, Parameter]:
     """Read the parameters of a cell. Raises ``UsageError`` where a line is not an annotated literal."""
-    lines = source.splitlines()
-    found = {}
+    lines, parameters = source.splitlines(), {}
     for node in ast.parse(source).body:
         line = lines[node.lineno - 1]
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
@@ -102,43 +68,16 @@ def declared(source: str) -> dict[str, Parameter]:
         text = line.partition("#")[2].strip()
         if not text:
             raise UsageError(f"a parameter needs a comment that says what it is: {line}")
-        found[node.target.id] = _parameter(node, text)
-    return found
-
-
-def _whole(value: float | str) -> int:
-    """A whole number, of any size where it is written as one. Raises ``ValueError`` for others."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return int(value)
-    number = float(value)
-    if not number.is_integer():
-        raise ValueError(value)
-    return int(value) if isinstance(value, int) else int(number)
+        parameters[node.target.id] = _parameter(node, text)
+    return parameters
 
 
 def is_parameters_cell(source: str) -> bool:
     """Whether a cell's code is annotated assignments and nothing else."""
-    try:
+    with suppress(SyntaxError):
         body = ast.parse(source).body
-    except SyntaxError:
-        return False
-    return bool(body) and all(isinstance(node, ast.AnnAssign) for node in body)
-
-
-def assigned(source: str) -> list[str]:
-    """Names that a cell assigns at top level, as the cell that papermill injects does."""
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:
-        return []
-    return [
-        target.id
-        for node in body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
+        return bool(body) and all(isinstance(node, ast.AnnAssign) for node in body)
+    return False
 
 
 def resolve(
@@ -169,30 +108,38 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
 
 
 def _parameter(node: ast.AnnAssign, text: str) -> Parameter:
-    name = ast.unparse(node.target)
-    kind, items = ast.unparse(node.annotation), False
-    if kind.startswith("list[") and kind.endswith("]"):
-        kind, items = kind[5:-1], True
-    if kind not in SCALARS or node.value is None:
-        known = ", ".join(SCALARS)
-        raise UsageError(f"parameter {name} needs a value and a type of {known} or a list of one")
+    name, type_name = ast.unparse(node.target), ast.unparse(node.annotation)
+    kind = type_name.removeprefix("list[").removesuffix("]")
+    if kind not in SCALARS:
+        raise UsageError(f"parameter {name} needs a type of {', '.join(SCALARS)} or a list of one")
+    annotation: Any = SCALARS[kind]
+    expected = "an int" if type_name == "int" else f"a {type_name}"
     try:
-        default = ast.literal_eval(node.value)
-    except ValueError:
-        raise UsageError(f"parameter {name} is not a literal: {ast.unparse(node.value)}") from None
-    limits, options = RANGE.search(text), CHOICES.search(text)
-    parameter = Parameter(
-        name=name,
-        kind=kind,
-        items=items,
-        default=default,
-        help=text,
-        low=float(limits[1]) if limits else -math.inf,
-        high=float(limits[2]) if limits else math.inf,
-        choices=frozenset(ast.literal_eval(options[1])) if options else None,
-    )
+        default = ast.literal_eval(node.value or "no value")
+        if options := CHOICES.search(text):
+            choices = sorted(ast.literal_eval(options[1]))
+            annotation, expected = Literal[*choices], f"{expected}, one of {str(choices)[1:-1]}"
+        elif limits := RANGE.search(text):
+            low, high = (SCALARS[kind](limit) for limit in limits.groups())
+            annotation = Annotated[annotation, msgspec.Meta(ge=low, le=high)]
+            expected += f" in [{low:g}, {high:g}]"
+    except (ValueError, TypeError, SyntaxError):
+        raise UsageError(f"parameter {name} needs a literal value and range: {text}") from None
+    items = kind != type_name
+    annotation = list[annotation] if items else annotation
+    parameter = Parameter(name, kind, items, default, text, annotation, expected)
     parameter.cast(default)
     return parameter
+
+
+def _in_python(value: Any, kind: str) -> Any:
+    """The value with numpy's types made Python's, and texts converted where Python can read them."""
+    if isinstance(value, list | tuple):
+        return [_in_python(item, kind) for item in value]
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return YES_NO.get(value.lower(), value) if kind == "bool" else SCALARS[kind](value)
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _split_list(text: str) -> list[Any]:

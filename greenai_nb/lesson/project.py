@@ -1,4 +1,4 @@
-"""Where things lie in a checkout, and what a run tells its notebooks through the environment."""
+"""Paths in a checkout, and the environment variables through which a run informs its notebooks."""
 
 import os
 from functools import cache
@@ -11,6 +11,10 @@ ROOT_VARIABLE = "GREENAI_ROOT"
 RESULTS_VARIABLE = "GREENAI_RESULTS"
 PROFILE_VARIABLE = "GREENAI_PROFILE"
 NOTEBOOK_VARIABLE = "GREENAI_NOTEBOOK"
+INTERACTIVE_VARIABLE = "GREENAI_INTERACTIVE"  # read by show.figure, which knows no lesson
+TRAINED_SINCE_VARIABLE = "GREENAI_TRAINED_SINCE"  # read by learn.store
+PROGRESS_VARIABLE = "GREENAI_PROGRESS"
+PREDICTIONS_VARIABLE = "GREENAI_PREDICTIONS"
 DEFAULT_PROFILE = "tutorial"
 STAMP = "greenai"  # the notebook metadata in which the runner says what made the outputs
 

@@ -1,6 +1,6 @@
-"""What a reader leaves behind, in small JSON files beside the notebooks' folder, which git ignores.
+"""A reader's progress and predictions, as JSON beside the notebooks' folder, which git ignores.
 
-Nothing is sent anywhere. Runs without a reader neither keep nor read such files, so that published
+Nothing is sent anywhere. Runs without a reader neither write nor read such files, so that published
 notebooks are the same for all.
 """
 
@@ -13,40 +13,44 @@ from typing import Any
 
 from greenai_nb.files import write_atomic
 from greenai_nb.lesson.project import root
-from greenai_nb.show.figure import is_interactive
 
 
 @dataclass(frozen=True)
 class ReaderFile:
-    """A file of entries by name; the environment ``variable`` may name another place for it.
+    """A JSON file of dictionaries by name; the environment's ``variable`` may give it another path.
 
-    ``what`` are the words for its content, as in "your progress". Entries are dictionaries.
+    ``content`` says what is in it, as in "your progress".
     """
 
-    file: str
+    name: str
     variable: str
-    what: str
+    content: str
 
     def load(self) -> dict[str, dict[str, Any]]:
-        """All entries; a file that cannot be read is said, and counts as empty."""
+        """All that is stored; a file that cannot be read is reported, and counts as empty."""
         path = self._path()
-        if not is_interactive() or not path.is_file():
+        if not _has_reader() or not path.is_file():
             return {}
         try:
-            entries = json.loads(path.read_text())
-            return {name: dict(entry) for name, entry in entries.items()}
+            return {name: dict(stored) for name, stored in json.loads(path.read_text()).items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            print(f"{path.name} cannot be read, so {self.what} starts anew")
+            print(f"{path.name} cannot be read, so {self.content} starts anew")
             return {}
 
-    def store(self, entries: Mapping[str, Any]) -> None:
-        """Write all entries; a place that cannot be written is said, and stops nothing."""
-        if not is_interactive():
+    def store(self, dictionaries: Mapping[str, Any]) -> None:
+        """Replace the file; one that cannot be written is reported, and stops nothing."""
+        if not _has_reader():
             return
         try:
-            write_atomic(self._path(), json.dumps(entries, indent=1) + "\n")
+            write_atomic(self._path(), json.dumps(dictionaries, indent=1) + "\n")
         except OSError as error:
-            print(f"{self.what} is not kept: {error.strerror}")
+            print(f"{self.content} is not kept: {error.strerror}")
 
     def _path(self) -> Path:
-        return Path(os.environ.get(self.variable) or root() / self.file)
+        return Path(os.environ.get(self.variable) or root() / self.name)
+
+
+def _has_reader() -> bool:
+    from greenai_nb.show.figure import is_interactive  # which brings matplotlib
+
+    return is_interactive()

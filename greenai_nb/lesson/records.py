@@ -10,38 +10,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenai_nb.checks import UsageError
+from greenai_nb.checks import PROVENANCES, UsageError
 from greenai_nb.lesson.project import results
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MIME = "application/vnd.greenai.record+json"
-PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted", "replayed")
-FIELDS = (
-    "notebook",
-    "name",
-    "value",
-    "unit",
-    "provenance",
-    "claim",
-    "lo",
-    "hi",
-    "verdict",
-    "parameters",
-    "seed",
-    "profile",
-)
+JUDGEMENT = ("claim", "lo", "hi", "verdict")
+FIELDS = ("notebook", "name", "value", "unit", "provenance", *JUDGEMENT, "parameters", "seed", "profile")
 
 
-def emit(entries: Iterable[Mapping[str, Any]], text: str) -> None:
+def emit(records: Iterable[Mapping[str, Any]], text: str) -> None:
     """Display records with the line of text that a reader sees."""
     from IPython.display import display
 
-    display({MIME: list(entries), "text/plain": text}, raw=True)
+    display({MIME: list(records), "text/plain": text}, raw=True)
 
 
-def entry(
+def new(
     name: str,
     value: float,
     unit: str,
@@ -79,14 +66,22 @@ def extract(
     notebook: Mapping[str, Any], name: str, parameters: Mapping[str, Any], profile: str
 ) -> list[dict[str, Any]]:
     """The complete records of an executed notebook, in the order of its cells."""
-    seed = parameters.get("seed", parameters.get("seeds"))
-    context = {"notebook": name, "parameters": parameters, "seed": seed, "profile": profile}
-    return [
-        {field: ({**record, **context}).get(field) for field in FIELDS}
+    emitted = (
+        record
         for cell in notebook["cells"]
         for output in cell.get("outputs", ())
         for record in output.get("data", {}).get(MIME, ())
-    ]
+    )
+    return complete(emitted, name, parameters, profile)
+
+
+def complete(
+    records: Iterable[Mapping[str, Any]], name: str, parameters: Mapping[str, Any], profile: str
+) -> list[dict[str, Any]]:
+    """Records of a notebook with all their fields: which notebook it was, run with which parameters."""
+    seed = parameters.get("seed", parameters.get("seeds"))
+    context = {"notebook": name, "parameters": parameters, "seed": seed, "profile": profile}
+    return [{field: ({**record, **context}).get(field) for field in FIELDS} for record in records]
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

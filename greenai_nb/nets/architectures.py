@@ -71,9 +71,9 @@ def vgg_small(channels: int = 3, classes: int = 10, widths: Sequence[int] = VGG_
     layer; ``widths`` are their filters.
     """
     layers: list[nn.Module] = []
-    for place, (before, width) in enumerate(zip((channels, *widths), widths, strict=False)):
+    for index, (before, width) in enumerate(zip((channels, *widths), widths, strict=False)):
         layers.append(nn.Conv2d(before, width, 3, padding=1, bias=False))
-        layers += [nn.MaxPool2d(2)] if place % 2 else []
+        layers += [nn.MaxPool2d(2)] if index % 2 else []
         layers += [nn.BatchNorm2d(width), nn.ReLU()]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, classes))
 
@@ -87,8 +87,8 @@ def xnor_vgg_small(
     """
     layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)]
     layers += [nn.BatchNorm2d(widths[0]), Sign()]
-    for place, (before, width) in enumerate(itertools.pairwise(widths), 1):
+    for index, (before, width) in enumerate(itertools.pairwise(widths), 1):
         layers.append(BinaryConv2d(before, width, 3, padding=1))
-        layers += [nn.MaxPool2d(2)] if place % 2 else []
+        layers += [nn.MaxPool2d(2)] if index % 2 else []
         layers += [nn.BatchNorm2d(width), Sign()]
     return nn.Sequential(*layers[:-1], nn.Flatten(), nn.Linear(widths[-1] * 16, classes))

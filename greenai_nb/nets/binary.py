@@ -10,13 +10,12 @@ weights, and its input if it is told to; its scaling is XNOR-Net's unless anothe
 Source: Rastegari et al., *XNOR-Net* (2016), section 3; Courbariaux et al., *BinaryConnect* (2015).
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.nets.scaling import MeanScale
-from greenai_nb.nets.sign import CLIP, Estimator, ste_sign
+from greenai_nb.nets.sign import Estimator, ste_sign
 
 
 class BinaryLinear(nn.Linear):
@@ -85,14 +84,3 @@ class Sign(nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return self.estimator(x)
-
-
-def clip_latent_weights(net: nn.Module) -> None:
-    """Bring the latent weights of binary layers back to [-1, 1], in place, after a step.
-
-    Beyond 1 the straight-through gradient vanishes and a weight could never turn its sign again.
-    """
-    with torch.no_grad():
-        for layer in net.modules():
-            if isinstance(layer, BinaryLinear | BinaryConv2d):
-                layer.weight.clamp_(-CLIP, CLIP)

@@ -6,7 +6,7 @@ A product of a weight and an activation is, by the kind of both,
     sign  x float     an addition or a subtraction    ``signed_additions``
     sign  x sign      an XNOR and its popcount        ``bit_operations``
 
-and a number of the output takes one for each weight behind it, places in the padding included. A float
+and a number of the output takes one for each weight behind it, those on the padding included. A float
 layer multiplies signs like other numbers. Comparisons are ``additions``, since they subtract; ORs and
 flips of bits are bit operations; ``integer_operations`` have 32 bits. Binary layers and signs are
 counted as they are deployed, one bit each, though torch computes them as floats.
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from greenai_nb.nets import packed, scaling
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
@@ -50,7 +51,7 @@ class Cost:
 
 
 class Numbers(NamedTuple):
-    """What passes between layers: its shape, batch and channels first, and how it is kept."""
+    """What passes between layers: its shape, batch and channels first, and how it is stored."""
 
     shape: tuple[int, ...]
     bytes: int
@@ -78,41 +79,37 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     return uses.groupby(["layer", "kind"], sort=False, as_index=False).agg(rules)
 
 
-def multiply_accumulates(net: nn.Module, images: torch.Tensor) -> int:
+def multiply_accumulates(net: nn.Module, images: Tensor) -> int:
     """Multiply-accumulates of linear layers and convolutions in one forward pass over some images.
 
     Each output of a layer takes as many as its unit has weights.
     """
-    total = 0
+    total, twin = 0, copy.deepcopy(net).eval()
 
-    def count(layer: nn.Module, _given: object, output: torch.Tensor) -> None:
+    def add(layer: nn.Module, _given: object, output: Tensor) -> None:
         nonlocal total
         total += output.numel() * layer.get_parameter("weight")[0].numel()
 
-    layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    was_training = net.training
-    net.eval()
+    for layer in twin.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.register_forward_hook(add)
     with torch.no_grad():
-        net(images)
-    net.train(was_training)
-    for hook in hooks:
-        hook.remove()
+        twin(images)
     return total
 
 
 def leaves(net: nn.Module) -> dict[str, nn.Module]:
     """The layers that are counted, by name. Raises ``TypeError`` for one with weights and no rule."""
-    found, inside = dict[str, nn.Module](), set[int]()
+    counted, inside = dict[str, nn.Module](), set[int]()
     for name, layer in net.named_modules():
         whole = isinstance(layer, WHOLE)
         if id(layer) not in inside and not whole:
             _refuse_weights(name, layer)
         if id(layer) not in inside and (whole or not [*layer.children()]):
-            found[name or type(layer).__name__] = layer
+            counted[name or type(layer).__name__] = layer
         if whole:
             inside.update(map(id, layer.modules()))
-    return found
+    return counted
 
 
 def _refuse_weights(name: str, layer: nn.Module) -> None:
@@ -122,34 +119,35 @@ def _refuse_weights(name: str, layer: nn.Module) -> None:
         )
 
 
-def cost(layer: object, x: Numbers, y: Numbers, size: int) -> Cost:
+def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
     """What one use of a layer costs, from ``x`` to ``y``, with ``size`` bytes a number."""
     out = math.prod(y.shape)
     match layer:
         case BinaryLinear() | BinaryConv2d():
-            weights, asks = layer.weight.numel(), bool(layer.input_quantizer) and not x.signs
-            kind = "bit_operations" if asks or x.signs else "signed_additions"
-            counts = {kind: out // len(layer.weight) * weights, "additions": asks * math.prod(x.shape)}
-            products = Cost(**counts, weights=weights, weight_bytes=-(-weights // 8))
+            weights, signed = layer.weight.numel(), x.signs or bool(layer.input_quantizer)
+            kind = "bit_operations" if signed else "signed_additions"
+            comparisons = math.prod(x.shape) if signed and not x.signs else 0
+            products = Cost(**{kind: out // len(layer.weight) * weights}, additions=comparisons)
+            products = dataclasses.replace(products, weights=weights, weight_bytes=-(-weights // 8))
             return _sum(products, cost(layer.scaling, x, y, size))
         case nn.Linear() | nn.Conv2d():
             weight, biases = layer.weight, 0 if layer.bias is None else len(layer.bias)
             times, numbers = out // len(weight), weight.numel() + biases
             nonzero = weight.numel() if weight.is_meta else int(weight.count_nonzero())
-            stored = Cost(weights=numbers, weight_bytes=numbers * size, additions=times * biases)
-            return _sum(stored, Cost(times * weight.numel(), times * nonzero))
+            products = Cost(times * weight.numel(), times * nonzero, additions=times * biases)
+            return dataclasses.replace(products, weights=numbers, weight_bytes=numbers * size)
         case nn.BatchNorm1d() | nn.BatchNorm2d():  # x -> g x + c; its statistics are stored, not learned
             learned = sum(weight.numel() for weight in layer.parameters())
-            kept = learned + sum(each.numel() for each in layer.buffers() if each.ndim)
-            return Cost(additions=out, multiplications=out, weights=learned, weight_bytes=kept * size)
+            stored = learned + sum(buffer.numel() for buffer in layer.buffers() if buffer.ndim)
+            return Cost(additions=out, multiplications=out, weights=learned, weight_bytes=stored * size)
         case scaling.MeanScale() | ScaleUnits():
             return Cost(multiplications=out, weight_bytes=y.shape[1] * size)
         case scaling.MeanScaleWithInputMap():  # sums of |x| over channels and windows; mean, alpha and K
-            places = out // y.shape[1]
-            sums = math.prod(x.shape) + places * layer.kernel**2
-            return Cost(additions=sums, multiplications=places + 2 * out, weight_bytes=y.shape[1] * size)
+            windows, alphas = out // y.shape[1], y.shape[1]
+            sums = math.prod(x.shape) + windows * layer.kernel**2
+            return Cost(additions=sums, multiplications=windows + 2 * out, weight_bytes=alphas * size)
         case scaling.LearnedScale():
-            numbers, times = sum(each.numel() for each in layer.factors), len(layer.factors)
+            numbers, times = sum(factor.numel() for factor in layer.factors), len(layer.factors)
             return Cost(multiplications=times * out, weights=numbers, weight_bytes=numbers * size)
         case nn.ReLU() | Sign():
             return Cost(additions=out)
@@ -159,23 +157,29 @@ def cost(layer: object, x: Numbers, y: Numbers, size: int) -> Cost:
             return Cost(**{"bit_operations" if x.signs else "additions": _seen(layer, x, y) - out})
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
             return Cost(additions=_seen(layer, x, y) - out, multiplications=out)
+    _refuse_weights("scaling", layer)
+    return Cost()
+
+
+def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
+    """What one use of a packed network's stage costs; its bytes it tells itself."""
+    out = math.prod(y.shape)
+    match stage:
         case packed.FloatStage():
-            return cost(layer.layer, x._replace(signs=False), y, size)
+            return cost(stage.layer, x._replace(signs=False), y, size)
         case packed.ToSigns():
-            return Cost(additions=out, bit_operations=0 if layer.flips is None else out)
+            return Cost(additions=out, bit_operations=0 if stage.flips is None else out)
         case packed.OrPool():
-            return Cost(bit_operations=(layer.kernel**2 - 1) * out)
+            return Cost(bit_operations=(stage.kernel**2 - 1) * out)
         case packed.BinaryStage():
-            span = 2 * layer.padding - (1 if layer.sums is None else layer.sums.shape[-1])
-            sides = [(side + span) // layer.stride + 1 for side in x.shape[2:]]
-            places = math.prod((x.shape[0], *sides)) * layer.weights.outputs
+            span = 2 * stage.padding - (1 if stage.sums is None else stage.sums.shape[-1])
+            sides = [(side + span) // stage.stride + 1 for side in x.shape[2:]]
+            products = math.prod((x.shape[0], *sides)) * stage.weights.outputs
             # Each product is held against a threshold, or takes the border's term; then OR and flip.
-            bits = 0 if layer.thresholds is None else out * (layer.pool[0] ** 2 if layer.pool else 1)
-            bits += places * layer.weights.length
-            tail = (cost(each, x, y, size) for each in layer.tail)
-            return _sum(Cost(bit_operations=bits, integer_operations=places), *tail)
-    if isinstance(layer, nn.Module):
-        _refuse_weights("scaling", layer)
+            bits = 0 if stage.thresholds is None else out * (stage.pool[0] ** 2 if stage.pool else 1)
+            bits += products * stage.weights.length
+            tail = (cost(layer, x, y, size) for layer in stage.tail)
+            return _sum(Cost(bit_operations=bits, integer_operations=products), *tail)
     return Cost()
 
 
@@ -184,11 +188,11 @@ def _sum(*costs: Cost) -> Cost:
 
 
 def _seen(layer: Any, x: Numbers, y: Numbers) -> int:
-    """Numbers that the windows of a pooling layer see, places in the padding included."""
+    """Numbers that the windows of a pooling layer see, positions in the padding included."""
     if hasattr(layer, "kernel_size"):
         kernel = layer.kernel_size
         return math.prod(y.shape) * (kernel**2 if isinstance(kernel, int) else math.prod(kernel))
-    # Adaptive: window i of o over n places goes from floor(i n / o) to ceil((i + 1) n / o).
+    # Adaptive: window i of o over n positions goes from floor(i n / o) to ceil((i + 1) n / o).
     sides = zip(x.shape[-2:], y.shape[-2:], strict=True)
     spans = (sum(-(-(i + 1) * n // o) - i * n // o for i in range(o)) for n, o in sides)
     return math.prod((*y.shape[:-2], *spans))
@@ -198,20 +202,21 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     """Rows from a copy of the network, which shares its weights, on a batch of no images."""
     twins, calls = dict[int, Any](), list[tuple[str, Numbers, Numbers]]()
     for module in net.modules():
-        held = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
-        twins |= {id(each): each.detach().to(images.device) for each in held if isinstance(each, Tensor)}
+        values = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
+        twins |= {id(x): x.detach().to(images.device) for x in values if isinstance(x, Tensor)}
     twin, layers = copy.deepcopy(net, twins).eval(), leaves(net)
+    signs = WeakTensorKeyDictionary()
 
     def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:
-        x = _numbers(args[0], size, len(images))
-        y.is_signs = isinstance(layer, Sign) or (x.signs and isinstance(layer, KEEPS_SIGNS))
-        calls.append((name, x, _numbers(y, size, len(images))))
+        x = _numbers(args[0], size, len(images), signs.get(args[0], False))
+        signs[y] = isinstance(layer, Sign) or (x.signs and isinstance(layer, KEEPS_SIGNS))
+        calls.append((name, x, _numbers(y, size, len(images), signs[y])))
 
     for name, layer in layers.items():
         twins[id(layer)].register_forward_hook(partial(record, name))
-    for each in twin.modules():
-        if isinstance(each, BinaryLinear | BinaryConv2d):
-            each.kernel_quantizer, each.input_quantizer = torch.positive, None
+    for module in twin.modules():
+        if isinstance(module, BinaryLinear | BinaryConv2d):
+            module.kernel_quantizer, module.input_quantizer = torch.positive, None
     try:
         with torch.no_grad():
             twin(images if images.is_meta else images[:0])
@@ -228,21 +233,22 @@ def _stages(net: packed.PackedNet, images: Tensor, size: int) -> list[dict[str, 
     after: Any = torch.zeros(1, *images.shape[1:])
     for stage in net.stages:
         before, after = after, stage(after)
-        x, y = (_numbers(each, size, len(images)) for each in (before, after))
-        found = dataclasses.replace(cost(stage, x, y, size), weights=0, weight_bytes=stage.size_bytes)
-        rows.append(_row(stage.name, stage, x, y, found))
+        x, y = (_numbers(value, size, len(images)) for value in (before, after))
+        taken = _stage_cost(stage, x, y, size)
+        taken = dataclasses.replace(taken, weights=0, weight_bytes=stage.size_bytes)
+        rows.append(_row(stage.name, stage, x, y, taken))
     return rows
 
 
-def _numbers(tensor: Any, size: int, batch: int) -> Numbers:
+def _numbers(tensor: Any, size: int, batch: int, signs: bool = False) -> Numbers:
     if isinstance(tensor, packed.Signs):
         shape = (batch, tensor.channels, *tensor.bits.shape[1:-1])
         return Numbers(shape, batch * tensor.bits.nbytes, True)
-    shape, signs = (batch, *tensor.shape[1:]), getattr(tensor, "is_signs", False)
+    shape = (batch, *tensor.shape[1:])
     return Numbers(shape, -(-math.prod(shape) // 8) if signs else math.prod(shape) * size, signs)
 
 
-def _row(name: str, layer: Any, x: Numbers, y: Numbers, found: Cost) -> dict[str, Any]:
+def _row(name: str, layer: Any, x: Numbers, y: Numbers, taken: Cost) -> dict[str, Any]:
     passed = {"inputs": math.prod(x.shape), "outputs": math.prod(y.shape)}
     passed |= {"input_bytes": x.bytes, "output_bytes": y.bytes}
-    return {"layer": name, "kind": type(layer).__name__} | dataclasses.asdict(found) | passed
+    return {"layer": name, "kind": type(layer).__name__} | dataclasses.asdict(taken) | passed

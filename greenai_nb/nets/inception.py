@@ -23,21 +23,12 @@ def inception_v3(classes: int = 1000) -> nn.Sequential:
     """Inception-v3 for images of 3 x 299 x 299, untrained and without the auxiliary classifier.
 
     It has 5,713,216,096 multiply-accumulates in convolutions and the linear layer, and 23,834,568
-    weights. He's start keeps the numbers of the forward pass at their size.
+    weights. He's initial weights keep the activations at their size.
     """
     front = (_stem(), _narrow(192, 32), _narrow(256, 64), _narrow(288, 64), _halve(288, 384))
     middle = [_separable(inner) for inner in (128, 160, 160, 192)]
     back = (_halve_separable(), _wide(1280), _wide(2048), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return nn.Sequential(*front, *middle, *back, nn.Dropout(DROPOUT), nn.Linear(2048, classes))
-
-
-def auxiliary_classifier(classes: int = 1000) -> nn.Sequential:
-    """The side exit that helps training: it reads the 768 x 17 x 17 numbers before the last halving.
-
-    It brings the network's weights to 27,161,264 and is no part of a forward pass in use.
-    """
-    first = nn.AvgPool2d(5, 3), _chain(768, (128, 1), (768, 5, 1)), nn.AdaptiveAvgPool2d(1)
-    return nn.Sequential(*first, nn.Flatten(), nn.Linear(768, classes))
 
 
 class Branches(nn.Module):

@@ -31,13 +31,13 @@ def mobilenet_v2(classes: int = 1000) -> nn.Sequential:
     """MobileNetV2 of width 1 for images of 3 x 224 x 224, untrained.
 
     It has 300,774,272 multiply-accumulates in convolutions and the linear layer, and 3,504,872 weights.
-    He's start keeps the numbers of the forward pass at their size, so that no layer works on zeros.
+    He's initial weights keep the activations at their size, so that no layer works on zeros.
     """
     layers: list[nn.Module] = [_convolution(3, STEM, 3, stride=2)]
     channels = STEM
     for expansion, width, count, stride in BLOCKS:
-        for place in range(count):
-            layers.append(InvertedResidual(channels, width, expansion, 1 if place else stride))
+        for block in range(count):
+            layers.append(InvertedResidual(channels, width, expansion, 1 if block else stride))
             channels = width
     layers += [_convolution(channels, HEAD, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(*layers, nn.Dropout(DROPOUT), nn.Linear(HEAD, classes))

@@ -6,7 +6,8 @@ gamma, gamma zero, ties and every rounding come out as in the float network.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ FLOAT_LAYERS = (nn.Conv2d, nn.Linear, *NORMS, nn.ReLU, nn.MaxPool2d, nn.AvgPool2
 SIGNS = (ste_sign, approx_sign, identity_sign)
 NETS = "a Sequential of Conv2d, Linear, BatchNorm, ReLU, MaxPool2d, AvgPool2d, Flatten, Sign, BinaryConv2d, BinaryLinear"  # noqa: E501
 
-Named = tuple[str, nn.Module]
+Layers = list[tuple[str, Any]]
 
 
 class PackingError(ValueError):
@@ -63,71 +64,60 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
         raise PackingError(f"pack takes {NETS}, got {type(net).__name__}")
     if net.training:
         raise PackingError("the network is in training mode: call net.eval() before pack")
-    layers, stages, binary, signed = _flat(net, ""), list[Stage](), False, False
+    layers, stages = _flat(net, ""), list[Stage]()
     while layers:
-        name, layer = layers.pop(0)
-        if isinstance(layer, BinaryConv2d | BinaryLinear):
-            if layer.input_quantizer and not signed:
-                _check_sign(name, layer.input_quantizer)
-                stages.append(ToSigns(name))
-                signed = True
-            if not signed:
-                raise PackingError(f"{name}: its input is not signs, put Sign() before it")
-            stage = _binary_stage(name, layer, layers, kernel)
-            stages.append(stage)
-            signed, binary = stage.thresholds is not None, True
-        elif isinstance(layer, Sign):
-            _check_sign(name, layer.estimator)
-            if not signed:
-                stages.append(ToSigns(name))
-            signed = True
-        elif isinstance(layer, NORMS) and not signed and _next_is(layers, Sign):
-            _check_sign(layers[0][0], layers[0][1].estimator)
-            name, _ = layers.pop(0)
-            thresholds, flips = float_thresholds_of(layer)
-            stages.append(ToSigns(name, thresholds, pack_signs(flips)))
-            signed = True
-        elif signed and isinstance(layer, nn.MaxPool2d):
-            stages.append(OrPool(name, *_pool(name, layer)))
-        elif signed and isinstance(layer, nn.Flatten) and _next_is(layers, BinaryLinear):
-            stages.append(FlattenSigns(name))
-        elif isinstance(layer, FLOAT_LAYERS):
-            stages.append(FloatStage(name, copy.deepcopy(layer)))
-            signed = False
-        else:
-            raise PackingError(f"{name}: {type(layer).__name__} cannot be packed, pack takes {NETS}")
-    if not binary:
+        stage, layers = _pack_first(layers, bool(stages) and stages[-1].gives_signs, kernel)
+        stages += [stage] if stage else []
+    if not any(isinstance(stage, BinaryStage) for stage in stages):
         raise PackingError("the network has no binary layer, there is nothing to pack")
     return PackedNet(stages)
 
 
+def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage | None, Layers]:
+    """The stage of the first layer, on signs or floats, and the layers that are left."""
+    match layers:
+        case [(name, BinaryConv2d() | BinaryLinear() as layer), *rest] if signed:
+            return _binary_stage(name, layer, rest, kernel)
+        case [(name, BinaryConv2d() | BinaryLinear() as layer), *_]:
+            if not layer.input_quantizer:
+                raise PackingError(f"{name}: its input is not signs, put Sign() before it")
+            _check_sign(name, layer.input_quantizer)
+            return ToSigns(name), layers
+        case [(name, Sign() as layer), *rest]:
+            _check_sign(name, layer.estimator)
+            return None if signed else ToSigns(name), rest
+        case [(_, norm), (name, Sign() as layer), *rest] if isinstance(norm, NORMS) and not signed:
+            _check_sign(name, layer.estimator)
+            thresholds, flips = float_thresholds_of(norm)
+            return ToSigns(name, thresholds, pack_signs(flips)), rest
+        case [(name, nn.MaxPool2d() as layer), *rest] if signed:
+            return OrPool(name, *_pool(name, layer)), rest
+        case [(name, nn.Flatten()), (_, BinaryLinear()), *_] if signed:
+            return FlattenSigns(name), layers[1:]
+        case [(name, layer), *rest] if isinstance(layer, FLOAT_LAYERS):
+            return FloatStage(name, copy.deepcopy(layer)), rest
+    name, layer = layers[0]
+    raise PackingError(f"{name}: {type(layer).__name__} cannot be packed, pack takes {NETS}")
+
+
 def _binary_stage(
-    name: str, layer: BinaryConv2d | BinaryLinear, rest: list[Named], kernel: str | None
-) -> BinaryStage:
-    """The stage of a binary layer, with what follows it up to a sign, taken from ``rest``."""
+    name: str, layer: BinaryConv2d | BinaryLinear, rest: Layers, kernel: str | None
+) -> tuple[BinaryStage, Layers]:
+    """The stage of a binary layer and of all up to a sign that follows, and the layers that are left."""
     _check_sign(name, layer.kernel_quantizer)
-    positive = layer.weight >= 0
+    positive, tail = layer.weight >= 0, nn.Sequential(*_scaling(name, layer))
     bits = pack_signs(positive.movedim(1, -1).numpy()).reshape(len(positive), -1)
     weights = pack_weights(bits, positive[0].numel(), kernel)
-    sums, stride, padding = None, 1, 0
-    if isinstance(layer, BinaryConv2d):
-        sums = (2.0 * positive - 1).sum(1, keepdim=True)
-        stride, padding = _places(name, layer)
-    pooled = None
-    if rest and isinstance(rest[0][1], nn.MaxPool2d):
-        pooled = _pool(rest[0][0], rest[0][1])
-    after = rest[1:] if pooled else rest
-    norms = 1 if after and isinstance(after[0][1], NORMS) else 0
-    tail = nn.Sequential(*_scaling(name, layer), *(norm for _, norm in after[:norms]))
-    if _next_is(after[norms:], Sign):
-        _check_sign(after[norms][0], after[norms][1].estimator)
-        del rest[: len(rest) - len(after) + norms + 1]
-        thresholds, flips = thresholds_of(tail, weights.length, weights.outputs, sums is not None)
-        return BinaryStage(
-            name, weights, sums, stride, padding, pooled, thresholds, pack_signs(flips), nn.Sequential()
-        )
-    tail = nn.Sequential(*_scaling(name, layer))
-    return BinaryStage(name, weights, sums, stride, padding, None, None, None, tail)
+    shape = _shape(name, layer) if isinstance(layer, BinaryConv2d) else {}
+    pools, after = _take_if(nn.MaxPool2d, rest)
+    norms, after = _take_if(NORMS, after)
+    if not (after and isinstance(after[0][1], Sign)):
+        return BinaryStage(name, weights, tail=tail, **shape), rest
+    _check_sign(after[0][0], after[0][1].estimator)
+    tail.extend(norm for _, norm in norms)
+    thresholds, flips = thresholds_of(tail, weights.length, weights.outputs, bool(shape))
+    shape["pool"] = _pool(*pools[0]) if pools else None
+    return BinaryStage(name, weights, thresholds=thresholds, flips=pack_signs(flips), **shape), after[1:]
 
 
 def thresholds_of(
@@ -154,12 +144,12 @@ def float_thresholds_of(
     Where the sign never turns the threshold is infinite.
     """
 
-    def positive(places: Int64[Array, " channels"]) -> Bool[Array, " channels"]:
-        return _positive(norm, _float_at(places), isinstance(norm, nn.BatchNorm2d))
+    def positive(ranks: Int64[Array, " channels"]) -> Bool[Array, " channels"]:
+        return _positive(norm, _float_of_rank(ranks), isinstance(norm, nn.BatchNorm2d))
 
     infinite = int(np.float32(np.inf).view(np.int32))
     turns, flips = _turns(positive, 1 - infinite, infinite, norm.num_features)
-    return _float_at(turns), flips
+    return _float_of_rank(turns), flips
 
 
 def _turns(
@@ -182,14 +172,14 @@ def _turns(
 def _positive(layers: nn.Module, x: Float32[Array, " units"], image: bool) -> Bool[Array, " units"]:
     """The sign of one number for each unit after some layers, as the network would have it."""
     batch = torch.from_numpy(x)[None]
-    found: Array = (layers(batch[..., None, None] if image else batch).flatten() >= 0).numpy()
-    return found
+    y: Tensor = layers(batch[..., None, None] if image else batch)
+    return (y.flatten() >= 0).numpy()
 
 
-def _float_at(places: Int64[Array, " channels"]) -> Float32[Array, " channels"]:
-    """The floats with these places in the order of all floats; zero has place zero."""
-    bits = np.abs(places).astype(np.int32).view(np.float32)
-    return np.copysign(bits, places.astype(np.float32))
+def _float_of_rank(ranks: Int64[Array, " channels"]) -> Float32[Array, " channels"]:
+    """The floats with these ranks among all floats in order; zero has rank zero."""
+    bits = np.abs(ranks).astype(np.int32).view(np.float32)
+    return np.copysign(bits, ranks.astype(np.float32))
 
 
 def _scaling(name: str, layer: BinaryConv2d | BinaryLinear) -> list[nn.Module]:
@@ -210,21 +200,18 @@ def _scaling(name: str, layer: BinaryConv2d | BinaryLinear) -> list[nn.Module]:
 
 def _check_sign(name: str, estimator: object) -> None:
     if estimator not in SIGNS:
-        known = ", ".join(each.__name__ for each in SIGNS)
+        known = ", ".join(sign.__name__ for sign in SIGNS)
         raise PackingError(
             f"{name}: the estimator must give plain signs, one of {known}, got {estimator}"
         )
 
 
-def _places(name: str, layer: nn.Conv2d) -> tuple[int, int]:
-    square = all(
-        isinstance(pair, tuple) and pair[0] == pair[1]
-        for pair in (layer.kernel_size, layer.stride, layer.padding)
-    )
+def _shape(name: str, layer: BinaryConv2d) -> dict[str, Any]:
+    square = all(len({*sides}) == 1 for sides in (layer.kernel_size, layer.stride, layer.padding))
     if not square or layer.dilation != (1, 1) or layer.groups != 1 or layer.padding_mode != "zeros":
         raise PackingError(f"{name}: pack needs square kernels, zero padding, no dilation and one group")
-    assert isinstance(layer.padding, tuple)
-    return layer.stride[0], layer.padding[0]
+    sums = (2.0 * (layer.weight >= 0) - 1).sum(1, keepdim=True)
+    return {"sums": sums, "stride": layer.stride[0], "padding": int(layer.padding[0])}
 
 
 def _pool(name: str, layer: nn.MaxPool2d) -> tuple[int, int]:
@@ -234,14 +221,16 @@ def _pool(name: str, layer: nn.MaxPool2d) -> tuple[int, int]:
     return layer.kernel_size, layer.stride
 
 
-def _flat(net: nn.Sequential, prefix: str) -> list[Named]:
+def _flat(net: nn.Sequential, prefix: str) -> Layers:
     """All layers in order with their names, nested Sequentials opened."""
-    found: list[Named] = []
+    layers = list[tuple[str, Any]]()
     for key, layer in net.named_children():
         name = f"{prefix}{key}"
-        found += _flat(layer, f"{name}.") if isinstance(layer, nn.Sequential) else [(name, layer)]
-    return found
+        layers += _flat(layer, f"{name}.") if isinstance(layer, nn.Sequential) else [(name, layer)]
+    return layers
 
 
-def _next_is(layers: Sequence[Named], kind: type[nn.Module]) -> bool:
-    return bool(layers) and isinstance(layers[0][1], kind)
+def _take_if(kinds: type | tuple[type, ...], layers: Layers) -> tuple[Layers, Layers]:
+    """The first layer alone if it is of these kinds, else nothing; and the layers after it."""
+    count = int(bool(layers) and isinstance(layers[0][1], kinds))
+    return layers[:count], layers[count:]

@@ -2,8 +2,8 @@
 
 The stages of a ``PackedNet`` hand on floats or ``Signs``. Between two signs there are only integers:
 the product of signs y, and then scale, batch norm and sign, which together ask whether y has reached a
-threshold. Zero padding adds zeros, which are no sign; a term for each place of the border makes up for
-it. The largest of several signs is their OR. ``greenai_nb.nets.pack`` builds the stages.
+threshold. Zero padding adds zeros, which are no sign; a term for each position of the border makes up
+for it. The largest of several signs is their OR. ``greenai_nb.nets.pack`` builds the stages.
 
 Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), section 4.2.
 """
@@ -30,12 +30,12 @@ NUMBERS_AT_ONCE = 3 * 2**15
 
 @dataclass(frozen=True)
 class Signs:
-    """Signs as bits: channels in the last axis, eight a byte, behind the places of an image."""
+    """Signs as bits: channels in the last axis, eight a byte, behind the positions of an image."""
 
-    bits: UInt8[Array, "batch *places bytes"]
+    bits: UInt8[Array, "batch *positions bytes"]
     channels: int
 
-    def unpacked(self) -> Float[Tensor, "batch channels *places"]:
+    def unpacked(self) -> Float[Tensor, "batch channels *positions"]:
         """The signs as floats of -1 and +1, channels first as torch has them."""
         positive = np.unpackbits(self.bits, axis=-1, count=self.channels, bitorder="little")
         return torch.from_numpy(np.moveaxis(positive, -1, 1).astype(np.float32) * 2 - 1)
@@ -48,6 +48,8 @@ class Stage(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def gives_signs(self) -> bool: ...
+    @property
     def size_bytes(self) -> int: ...
 
 
@@ -57,10 +59,11 @@ class FloatStage:
 
     name: str
     layer: nn.Module
+    gives_signs = False
 
     def __call__(self, x: Tensor | Signs) -> Tensor:
-        found: Tensor = self.layer(x.unpacked() if isinstance(x, Signs) else x)
-        return found
+        y: Tensor = self.layer(x.unpacked() if isinstance(x, Signs) else x)
+        return y
 
     @property
     def size_bytes(self) -> int:
@@ -78,6 +81,7 @@ class ToSigns:
     name: str
     thresholds: Float32[Array, " channels"] | None = None
     flips: UInt8[Array, " bytes"] | None = None
+    gives_signs = True
 
     def __call__(self, x: Tensor | Signs) -> Signs:
         assert isinstance(x, Tensor)
@@ -100,7 +104,8 @@ class OrPool:
     name: str
     kernel: int
     stride: int
-    size_bytes: int = 0
+    size_bytes = 0
+    gives_signs = True
 
     def __call__(self, x: Tensor | Signs) -> Signs:
         assert isinstance(x, Signs)
@@ -112,7 +117,8 @@ class FlattenSigns:
     """All signs of an image in one row, in torch's order: channel by channel."""
 
     name: str
-    size_bytes: int = 0
+    size_bytes = 0
+    gives_signs = True
 
     def __call__(self, x: Tensor | Signs) -> Signs:
         assert isinstance(x, Signs)
@@ -121,13 +127,13 @@ class FlattenSigns:
 
 
 class Borders(NamedTuple):
-    """The kind of each place of an image, by which of its taps lie outside; numbers for each kind.
+    """The kind of each position of an image, by which of its taps lie outside; numbers for each kind.
 
     Padding adds zeros, where the product of bits takes them for -1: ``added`` is the sum of the weights
     outside, which makes up for it; ``levels`` are thresholds with it on the other side, for the kernel.
     """
 
-    kinds: Int32[Array, " places"]
+    kinds: Int32[Array, " positions"]
     added: Int32[Array, "kinds outputs"]
     levels: Array
 
@@ -142,36 +148,36 @@ class BinaryStage:
 
     name: str
     weights: PackedWeights
-    sums: Float[Tensor, "outputs 1 kernel kernel"] | None
-    stride: int
-    padding: int
-    pool: tuple[int, int] | None
-    thresholds: Int32[Array, " outputs"] | None
-    flips: UInt8[Array, " bytes"] | None
-    tail: nn.Sequential
-    borders: dict[tuple[int, ...], Borders] = field(default_factory=dict, repr=False)
+    sums: Float[Tensor, "outputs 1 kernel kernel"] | None = None
+    stride: int = 1
+    padding: int = 0
+    pool: tuple[int, int] | None = None
+    thresholds: Int32[Array, " outputs"] | None = None
+    flips: UInt8[Array, " bytes"] | None = None
+    tail: nn.Sequential = field(default_factory=nn.Sequential)
+    borders: dict[tuple[int, ...], Borders] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, x: Tensor | Signs) -> Tensor | Signs:
         assert isinstance(x, Signs)
         if self.thresholds is None:
             y = self.integers(x)
             return self.tail(torch.from_numpy(np.moveaxis(y, -1, 1).astype(np.float32)))
-        rows, places = self._rows(x)
+        rows, positions = self._rows(x)
         kinds, _, levels = self._borders(x.bits.shape[1:-1])
-        bits = self.weights.reached(rows, kinds, levels).reshape(*places, -1)
+        bits = self.weights.reached(rows, kinds, levels).reshape(*positions, -1)
         if self.pool:
             bits = or_pool(bits, *self.pool)
         return Signs(bits ^ self.flips, self.weights.outputs)
 
-    def integers(self, x: Signs) -> Int32[Array, "batch *places outputs"]:
+    def integers(self, x: Signs) -> Int32[Array, "batch *positions outputs"]:
         """The product of signs before scale, batch norm and sign, exactly as in float."""
-        rows, places = self._rows(x)
+        rows, positions = self._rows(x)
         kinds, added, _ = self._borders(x.bits.shape[1:-1])
-        y = self.weights.products(rows)[:, : self.weights.outputs].reshape(*places, -1)
-        return y + added[kinds].reshape(*places[1:], -1)
+        y = self.weights.products(rows)[:, : self.weights.outputs].reshape(*positions, -1)
+        return y + added[kinds].reshape(*positions[1:], -1)
 
     def _rows(self, x: Signs) -> tuple[UInt8[Array, "rows bytes"], tuple[int, ...]]:
-        """The signs that meet the weights, a row for each place, and the batch and its places."""
+        """The signs that meet the weights, a row for each position, and the batch and its positions."""
         kernel = 1 if self.sums is None else self.sums.shape[-1]
         channels = self.weights.length // kernel**2
         if x.channels != channels:
@@ -181,17 +187,17 @@ class BinaryStage:
         rows = windows(x.bits, kernel, self.stride, self.padding)
         return rows.reshape(-1, rows.shape[-1]), rows.shape[:3]
 
-    def _borders(self, places: tuple[int, ...]) -> Borders:
-        """What holds at each place of an image of this size, found once for each size."""
-        if places not in self.borders:
-            self.borders[places] = self._find_borders(places)
-        return self.borders[places]
+    def _borders(self, positions: tuple[int, ...]) -> Borders:
+        """What holds at each position of an image of this size, computed once a size."""
+        if positions not in self.borders:
+            self.borders[positions] = self._borders_of(positions)
+        return self.borders[positions]
 
-    def _find_borders(self, places: tuple[int, ...]) -> Borders:
+    def _borders_of(self, positions: tuple[int, ...]) -> Borders:
         if self.sums is None:
             kinds, added = np.zeros(1, np.int32), np.zeros((1, self.weights.outputs), np.int32)
         else:
-            outside = functional.pad(torch.zeros(1, 1, *places), [self.padding] * 4, value=1.0)
+            outside = functional.pad(torch.zeros(1, 1, *positions), [self.padding] * 4, value=1.0)
             patches = functional.unfold(outside, self.sums.shape[-1], stride=self.stride)[0].T
             patterns, which = torch.unique(patches, dim=0, return_inverse=True)
             kinds = which.numpy().astype(np.int32)
@@ -201,10 +207,14 @@ class BinaryStage:
         return Borders(kinds, added, self.weights.levels(self.thresholds - added))
 
     @property
+    def gives_signs(self) -> bool:
+        return self.thresholds is not None
+
+    @property
     def size_bytes(self) -> int:
         folded = [array for array in (self.thresholds, self.flips) if array is not None]
-        kept = [*self.tail.parameters(), *([] if self.sums is None else [self.sums])]
-        floats = sum(tensor.numel() * tensor.element_size() for tensor in kept)
+        tensors = [*self.tail.parameters(), *([] if self.sums is None else [self.sums])]
+        floats = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return self.weights.panels.nbytes + sum(array.nbytes for array in folded) + floats
 
 

@@ -16,6 +16,7 @@ import torch
 from numpy import ndarray as Array
 from torch import nn
 
+from greenai_nb.files import write_atomic
 from greenai_nb.nets.kernels.product import pack_weights
 from greenai_nb.nets.pack import ScaleUnits
 from greenai_nb.nets.packed import (
@@ -35,7 +36,7 @@ DAMAGE = (
     zlib.error,
     EOFError,
     OSError,
-    KeyError,
+    LookupError,
     TypeError,
     ValueError,
     RuntimeError,
@@ -60,7 +61,7 @@ class PackedFileError(ValueError):
 def to_bytes(net: PackedNet) -> bytes:
     """The content of a packed network's file."""
     arrays: dict[str, Array] = {}
-    stages = [_describe(stage, f"{place}", arrays) for place, stage in enumerate(net.stages)]
+    stages = [_describe(stage, f"{number}/", arrays) for number, stage in enumerate(net.stages)]
     index = json.dumps({"format": FORMAT, "stages": stages})
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays | {INDEX: np.array(index)})
@@ -73,12 +74,16 @@ def from_bytes(content: bytes, kernel: str | None = None) -> PackedNet:
     Raises ``PackedFileError`` for content that is damaged, cut short or something else.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = dict(file)
         index = json.loads(str(arrays[INDEX]))
         if index["format"] != FORMAT:
             raise PackedFileError(f"the file has format {index['format']}, this version reads {FORMAT}")
-        return PackedNet([_build(entry, arrays, kernel) for entry in index["stages"]])
+        stages = [
+            _build(about, _under(f"{number}/", arrays), kernel)
+            for number, about in enumerate(index["stages"])
+        ]
+        return PackedNet(stages)
     except PackedFileError:
         raise
     except DAMAGE as error:
@@ -87,9 +92,7 @@ def from_bytes(content: bytes, kernel: str | None = None) -> PackedNet:
 
 def save(net: PackedNet, path: Path) -> None:
     """Write a packed network; the file appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(to_bytes(net))
-    partial.replace(path)
+    write_atomic(path, to_bytes(net))
 
 
 def load(path: Path, kernel: str | None = None) -> PackedNet:
@@ -105,56 +108,58 @@ def sizes(net: PackedNet) -> dict[str, int]:
     return {stage.name: stage.size_bytes for stage in net.stages if stage.size_bytes}
 
 
-def _describe(stage: Stage, place: str, arrays: dict[str, Array]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"kind": type(stage).__name__, "name": stage.name}
+def _describe(stage: Stage, prefix: str, arrays: dict[str, Array]) -> dict[str, Any]:
+    """What a stage is, as JSON; its numbers go to ``arrays``, under the prefix."""
+    about: dict[str, Any] = {"kind": type(stage).__name__, "name": stage.name}
+    numbers: dict[str, Array | None] = {}
     if isinstance(stage, FloatStage):
         layer = stage.layer
         settings = {name: getattr(layer, name) for name in SETTINGS[type(layer)]}
-        entry |= {"layer": type(layer).__name__, "settings": settings}
-        for name, tensor in layer.state_dict().items():
-            arrays[f"{place}/{name}"] = tensor.numpy()
-        entry["bias"] = getattr(layer, "bias", None) is not None
+        about |= {"layer": type(layer).__name__, "settings": settings}
+        about["bias"] = getattr(layer, "bias", None) is not None
+        numbers = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
     elif isinstance(stage, OrPool):
-        entry |= {"kernel": stage.kernel, "stride": stage.stride}
-    held: dict[str, Array | None] = {}
-    if isinstance(stage, ToSigns | BinaryStage):
-        held = {"thresholds": stage.thresholds, "flips": stage.flips}
+        about |= {"kernel": stage.kernel, "stride": stage.stride}
+    elif isinstance(stage, ToSigns | BinaryStage):
+        numbers = {"thresholds": stage.thresholds, "flips": stage.flips}
     if isinstance(stage, BinaryStage):
-        entry |= {"stride": stage.stride, "padding": stage.padding, "pool": stage.pool}
-        entry |= {"length": stage.weights.length}
-        held["bits"] = stage.weights.bits
-        held["sums"] = None if stage.sums is None else stage.sums.numpy().astype(np.int32)
-        held["scale"] = next((factor.numpy() for factor in stage.tail.parameters()), None)
-    arrays |= {f"{place}/{name}": array for name, array in held.items() if array is not None}
-    return entry | {"place": place}
+        about |= {"stride": stage.stride, "padding": stage.padding, "pool": stage.pool}
+        about["length"] = stage.weights.length
+        numbers["bits"] = stage.weights.bits
+        numbers["sums"] = None if stage.sums is None else stage.sums.numpy().astype(np.int32)
+        numbers["scale"] = next((factor.numpy() for factor in stage.tail.parameters()), None)
+    arrays |= {prefix + name: array for name, array in numbers.items() if array is not None}
+    return about
 
 
-def _build(entry: dict[str, Any], arrays: dict[str, Array], kernel: str | None) -> Stage:
-    kind, name, place = entry["kind"], entry["name"], entry["place"]
-    held = {key.split("/", 1)[1]: array for key, array in arrays.items() if key.startswith(f"{place}/")}
+def _under(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+
+
+def _build(about: dict[str, Any], numbers: dict[str, Array], kernel: str | None) -> Stage:
+    kind, name = about["kind"], about["name"]
     if kind == "OrPool":
-        return OrPool(name, entry["kernel"], entry["stride"])
+        return OrPool(name, about["kernel"], about["stride"])
     if kind == "ToSigns":
-        return ToSigns(name, held.get("thresholds"), held.get("flips"))
+        return ToSigns(name, numbers.get("thresholds"), numbers.get("flips"))
     if kind == "FlattenSigns":
         return FlattenSigns(name)
     if kind == "FloatStage":
-        biased = {"bias": entry["bias"]} if entry["layer"] in ("Conv2d", "Linear") else {}
-        layer = LAYERS[entry["layer"]](**entry["settings"], **biased)
-        layer.load_state_dict({key: torch.from_numpy(array) for key, array in held.items()})
+        biased = {"bias": about["bias"]} if about["layer"] in ("Conv2d", "Linear") else {}
+        layer = LAYERS[about["layer"]](**about["settings"], **biased)
+        layer.load_state_dict({key: torch.from_numpy(array) for key, array in numbers.items()})
         return FloatStage(name, layer.eval())
     if kind != "BinaryStage":
         raise PackedFileError(f"a stage of kind {kind!r} is not known to this version")
-    sums = torch.from_numpy(held["sums"]).float() if "sums" in held else None
-    tail = [ScaleUnits(torch.from_numpy(held["scale"]))] if "scale" in held else []
+    tail = [ScaleUnits(torch.from_numpy(numbers["scale"]))] if "scale" in numbers else []
     return BinaryStage(
         name,
-        pack_weights(held["bits"], entry["length"], kernel),
-        sums,
-        entry["stride"],
-        entry["padding"],
-        tuple(entry["pool"]) if entry["pool"] else None,
-        held.get("thresholds"),
-        held.get("flips"),
-        nn.Sequential(*tail),
+        pack_weights(numbers["bits"], about["length"], kernel),
+        sums=torch.from_numpy(numbers["sums"]).float() if "sums" in numbers else None,
+        stride=about["stride"],
+        padding=about["padding"],
+        pool=tuple(about["pool"]) if about["pool"] else None,
+        thresholds=numbers.get("thresholds"),
+        flips=numbers.get("flips"),
+        tail=nn.Sequential(*tail),
     )

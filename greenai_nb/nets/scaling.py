@@ -62,7 +62,7 @@ class LearnedScale(nn.Module):
 
         (o, 1, 1)                           a scale for each channel
         (o, h, w)                           one for each entry
-        (o, 1, 1), (1, h, w)                channel times place
+        (o, 1, 1), (1, h, w)                channel times position
         (o, 1, 1), (1, h, 1), (1, 1, w)     channel times row times column.
     """
 

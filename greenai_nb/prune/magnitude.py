@@ -1,7 +1,7 @@
-"""Pruning after training: set the smallest weights to zero and look at what is left.
+"""Pruning after training: set the smallest weights to zero, without training any further.
 
-Two rules, which give very different pictures: the smallest share of each layer, as the authors'
-code does, or the smallest share of the whole network under one threshold.
+Two rules, which give very different pictures: the smallest weights of each layer, as the authors'
+code does, or the smallest of the whole network under one threshold.
 
 Source: the slides, *Robustness to pruning*; Han et al., *Learning both weights and connections for
 efficient neural networks* (2015).
@@ -17,47 +17,53 @@ from torch import Tensor, nn
 
 from greenai_nb.data.datasets import Split
 from greenai_nb.learn.fit import Fit, accuracy
+from greenai_nb.learn.store import remembered
 from greenai_nb.nets.weights import prunable_weights
 
 Rule = Callable[[nn.Module, float], nn.Module]
 
 
 def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
-    """A copy of the network without the given share of each weight matrix's smallest entries."""
+    """A copy of the network without the given fraction of each weight matrix's smallest entries."""
     pruned = copy.deepcopy(net)
     for weight in prunable_weights(pruned):
-        weight.mul_(_keep([weight], pruned_fraction)[0])
+        weight.mul_(_masks([weight], pruned_fraction)[0])
     return pruned
 
 
 def by_network(net: nn.Module, pruned_fraction: float) -> nn.Module:
-    """A copy of the network without the given share of its smallest weights, all layers together."""
+    """A copy of the network without the given fraction of its smallest weights, all layers together."""
     pruned = copy.deepcopy(net)
     weights = prunable_weights(pruned)
-    for weight, kept in zip(weights, _keep(weights, pruned_fraction), strict=True):
-        weight.mul_(kept)
+    for weight, mask in zip(weights, _masks(weights, pruned_fraction), strict=True):
+        weight.mul_(mask)
     return pruned
 
 
+@remembered
 def accuracy_after(
     fit: Fit, split: Split, pruned_fractions: Sequence[float], rule: Rule
 ) -> pd.DataFrame:
-    """Accuracy of a fit's network at each pruned share: columns ``pruned_fraction``, ``accuracy``."""
+    """Accuracy of a fit's network by pruned fraction: columns ``pruned_fraction``, ``accuracy``."""
     rows = [
-        {"pruned_fraction": share, "accuracy": accuracy(rule(fit.net, share), split)}
-        for share in pruned_fractions
+        {"pruned_fraction": fraction, "accuracy": accuracy(rule(fit.net, fraction), split)}
+        for fraction in pruned_fractions
     ]
     return pd.DataFrame(rows)
 
 
-def _keep(
+def _masks(
     weights: Sequence[Float[Tensor, "*shape"]], pruned_fraction: float
 ) -> list[Float[Tensor, "*shape"]]:
     """Masks that keep the largest entries; of equal ones, those that come last."""
     if not 0 <= pruned_fraction <= 1:
-        raise ValueError(f"the pruned share must lie in [0, 1], got {pruned_fraction}")
+        raise ValueError(f"pruned_fraction must lie in [0, 1], got {pruned_fraction}")
     size = torch.cat([weight.abs().flatten() for weight in weights])
-    mask = torch.ones_like(size)
-    mask[size.argsort(stable=True)[: round(pruned_fraction * len(size))]] = 0
+    mask, pruned = torch.ones_like(size), round(pruned_fraction * len(size))
+    if pruned:
+        threshold = size.kthvalue(pruned).values
+        below, ties = size < threshold, (size == threshold).nonzero().flatten()
+        mask[below] = 0
+        mask[ties[: pruned - int(below.sum())]] = 0
     parts = mask.split([weight.numel() for weight in weights])
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

@@ -1,21 +1,23 @@
-"""The command line: ``list``, ``run``, ``publish``, ``workspace``, ``lab``; many runs: ``cli_sweep``."""
+"""The command line: ``list``, ``run``, ``publish``, ``workspace``, ``lab``; others in ``sweep``."""
 
-import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from greenai_nb import files, machine
+from greenai_nb import machine
 from greenai_nb.checks import UsageError
+from greenai_nb.files import write_atomic
 from greenai_nb.lesson import project
 from greenai_nb.lesson.parameters import parse_assignments
 from greenai_nb.suite.run import plan
-from greenai_nb.suite.run.progress import Board, console, errors
+from greenai_nb.suite.run.plan import Status
+from greenai_nb.suite.run.progress import Board, console, errors, interruptible
 from greenai_nb.suite.sweep import commands
-from greenai_nb.suite.sweep.commands import FAILED_RUN, INTERRUPTED
+from greenai_nb.suite.sweep.commands import FAILED_RUN
 
 WRONG_USE = 2
 
@@ -59,13 +61,10 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Notebooks side by side; one a core by default.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run also what is done.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run all, and train anew.")] = False,
 ) -> None:
     """Run notebooks side by side and print a verdict for every claim."""
-    from greenai_nb.lesson import records
-    from greenai_nb.lesson.claims import load_claims
-    from greenai_nb.suite.run import report, runner
-    from greenai_nb.suite.run.kernel import FAILED
+    from greenai_nb.suite.run import runner
 
     start = time.monotonic()
     walk = plan.lessons(project.notebooks())
@@ -82,27 +81,27 @@ def run(
             f"{profile}: {len(fresh)} of {len(todo)} notebooks to run, {side_by_side} side by side, "
             f"{threads} thread(s) each"
         )
-        board = Board(console, fresh, side_by_side)
-        with board.shown():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.default_int_handler)
-            try:
-                outcomes = runner.run(todo, folder, profile, side_by_side, force, board.watch)
-            except KeyboardInterrupt:
-                errors.print("stopped; finished notebooks are kept, the same command goes on")
-                raise typer.Exit(INTERRUPTED) from None
-        failures = [outcome for outcome in outcomes if outcome.status == FAILED]
-        notebooks = report.read_notebooks(folder)
-        rows = report.ledger(load_claims(), records.read(folder))
-        page = report.page(profile, rows, notebooks, [failure.job.name for failure in failures])
-        files.write_atomic(folder / "index.html", page)
-    console.print(report.closing_table(rows))
+        with interruptible("notebooks"), Board(console, fresh, side_by_side).shown() as board:
+            outcomes = runner.run(fresh, folder, profile, side_by_side, board, anew=force)
+        failures = [outcome for outcome in outcomes if outcome.status == Status.FAILED]
+        _write_page(folder, profile, [failure.job.name for failure in failures])
     console.print(f"{time.monotonic() - start:.0f} s; open {folder / 'index.html'}", soft_wrap=True)
     for failure in failures:
         place = f"cell {failure.cell + 1}" if failure.cell is not None else "before the first cell"
         errors.print(f"[red]{failure.job.name} failed at {place}[/red]: {failure.error}", soft_wrap=True)
     if failures:
         raise typer.Exit(FAILED_RUN)
+
+
+def _write_page(folder: Path, profile: str, failed: Sequence[str]) -> None:
+    """Hold the records of a folder against the claims: a table here, and a page beside the notebooks."""
+    from greenai_nb.lesson import records
+    from greenai_nb.lesson.claims import load_claims
+    from greenai_nb.suite.run import report
+
+    rows = report.ledger(load_claims(), records.read(folder))
+    write_atomic(folder / "index.html", report.page(profile, rows, folder, failed))
+    console.print(report.closing_table(rows))
 
 
 @app.command()

@@ -1,15 +1,16 @@
-"""Right-hand sides of the three theorems, and what follows from them.
+"""Right-hand sides of Theorems 1 and 3, and what follows from them.
 
 Every bound reads: loss of the forecaster <= loss of a comparator + price of the comparator + rest.
-The comparator is a law rho, with complexity KL(rho, pi); or a network w smeared by the prior, with
-complexity pen(w) and the loss L_T(w) + sum_t omega_t(w), where omega is the price of smearing
+The comparator is a distribution rho, with complexity KL(rho, pi); or a network w smeared by the prior,
+with complexity pen(w) and the loss L_T(w) + sum_t omega_t(w), where omega is the price of smearing
 (``greenai_nb.theory.smearing``).
 
 The theorem of the slides leaves its remainder Delta_T to the paper, which was not at hand. The
-remainders here are derived, with classical ingredients: Hoeffding's lemma, Donsker and Varadhan's
-formula, and Audibert's second-order argument.
+remainders here are derived, with classical ingredients: Hoeffding's lemma, and Donsker and Varadhan's
+formula. The right-hand side of Theorem 2 depends on the draws: a played game computes it
+(``greenai_nb.theory.game``).
 
-Source: Cesa-Bianchi and Lugosi (2006), chapters 2 and 9; Audibert (2009); Catoni (2007).
+Source: Cesa-Bianchi and Lugosi (2006), chapters 2 and 9; Catoni (2007).
 """
 
 import math
@@ -42,40 +43,9 @@ def gibbs_bound(
     return comparator_loss + complexity / inverse_temperature + rest
 
 
-def second_order_bound(
-    comparator_loss: Numbers,
-    complexity: Numbers,
-    squared_distances: Numbers,
-    inverse_temperature: float,
-) -> Numbers:
-    """Theorem 2: L + complexity / lambda + (lambda / 2) E sum_t E_{w ~ rho} (l_t(w) - l_t(w^_t))^2.
-
-    ``squared_distances`` is the expected double sum. It needs no range M; with one it is at most
-    T M^2, four times the last term of Theorem 1.
-    """
-    positive(inverse_temperature=inverse_temperature)
-    return (
-        comparator_loss + complexity / inverse_temperature + inverse_temperature / 2 * squared_distances
-    )
-
-
 def mixture_bound(comparator_loss: Numbers, complexity: Numbers) -> Numbers:
     """Theorem 3: the mixture's log-loss is at most L + complexity, without a remainder."""
     return comparator_loss + complexity
-
-
-def loss_range(clip: float, classes: int) -> float:
-    """Range M of the cross-entropy when every logit is clipped to [-B, B], in nats.
-
-        M = log[(1 + (K - 1) e^(2B)) / (1 + (K - 1) e^(-2B))] ,   2B for two classes
-
-    ``clip`` is B and ``classes`` is K. Raises ``ValueError`` for fewer than two classes.
-    """
-    positive(clip=clip)
-    if classes < 2:
-        raise ValueError(f"classes must be in [2, inf), got {classes}")
-    others = math.log(classes - 1)
-    return float(np.logaddexp(0, others + 2 * clip) - np.logaddexp(0, others - 2 * clip))
 
 
 def tuned_inverse_temperature(complexity: float, loss_range: float, rounds: int) -> float:
@@ -87,29 +57,11 @@ def tuned_inverse_temperature(complexity: float, loss_range: float, rounds: int)
     return math.sqrt(8 * complexity / rounds) / loss_range
 
 
-def batch_risk_bound(
-    comparator_risk: Numbers,
-    complexity: Numbers,
-    remainder: Numbers,
-    rounds: int,
-    inverse_temperature: float,
-) -> Numbers:
-    """Online to batch: risk of the average law (rho_1 + ... + rho_T) / T on independent data.
-
-    Its expectation over the data is at most R(w) + pen(w) / (lambda T) + Delta_T / T, where
-    ``remainder`` is Delta_T, the smearing of the comparator included.
-    Source: Cesa-Bianchi, Conconi and Gentile, *On the generalization ability of on-line learning
-    algorithms* (2004).
-    """
-    positive(rounds=rounds, inverse_temperature=inverse_temperature)
-    return comparator_risk + complexity / (inverse_temperature * rounds) + remainder / rounds
-
-
 def two_weight_regret(rounds: int, inverse_temperature: float) -> float:
     """Regret of the Gibbs forecaster on two equally likely decisions, against its worst opponent.
 
     Losses are 0 and 1, and the opponent gives the 1 to the heavier decision. Rounds alternate
-    between the laws (1/2, 1/2) and (sigma(lambda), 1 - sigma(lambda)), with the logistic sigma; the
+    between (1/2, 1/2) and (sigma(lambda), 1 - sigma(lambda)), with the logistic sigma; the
     best decision loses half of an even number of rounds. Regret is T / 4 tanh(lambda / 2), linear in
     T, and lambda M^2 T / 8 in the limit of small lambda.
     """

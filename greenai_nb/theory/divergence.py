@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from greenai_nb.checks import finite, positive
-from greenai_nb.theory.prior import EXPONENT, HeavyTail, Prior, Truncated
+from greenai_nb.theory.prior import Prior
 
 SERIES_BELOW = 0.02
 DECADES_AROUND_PEAKS = np.logspace(-6, 8, 43)
@@ -53,58 +53,25 @@ def renyi_divergence(prior: Prior, centre: float, order: float) -> float:
         D_alpha(pi_u, pi) = 1 / (alpha - 1) log int pi_u^alpha pi^(1 - alpha) ,
 
     and KL(pi_u, pi) for ``order`` alpha = 1. ``centre`` is u. It grows with the order, up to the
-    largest log ratio of the densities. A prior with a radius has no translate: use
-    ``truncated_divergence`` for it. Raises ``ValueError`` unless the order is positive.
+    largest log ratio of the densities. Raises ``ValueError`` unless the order is positive.
     """
     positive(order=order)
-    if np.isfinite(prior.radius):
-        raise ValueError("prior must have the whole line as its support, got a radius")
     u = abs(centre)
-    at, length = _line(prior.scale, u)
-    base = prior.log_density(at)
-    moved = prior.log_density(at - u)
+    nodes, lengths = _line(prior.scale, u)
+    base = prior.log_density(nodes)
+    moved = prior.log_density(nodes - u)
     if order == 1:
-        return float((np.exp(moved) * length) @ (moved - base))
-    return float(logsumexp(order * moved + (1 - order) * base, b=length) / (order - 1))
+        return float((np.exp(moved) * lengths) @ (moved - base))
+    return float(logsumexp(order * moved + (1 - order) * base, b=lengths) / (order - 1))
 
 
-def truncated_divergence(prior: Truncated, centre: float) -> float:
-    """KL of ``u + prior.noise_around(u)`` from a cut-off prior, by quadrature, in nats.
+def _line(scale: float, centre: float) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
+    """Nodes on the line and the lengths they stand for, dense around the peaks 0 and ``centre``.
 
-    Raises ``ValueError`` unless ``centre`` u lies inside the prior's radius.
-    """
-    noise, u = prior.noise_around(centre), abs(centre)
-    at, length = _line(prior.scale, u, u - noise.radius, u + noise.radius)
-    moved = noise.log_density(at - u)
-    return float((np.exp(moved) * length) @ (moved - prior.log_density(at)))
-
-
-def truncated_divergence_bound(
-    weight: Float[Array, " weights"], prior: Truncated
-) -> Float[Array, " weights"]:
-    """Bound on ``truncated_divergence`` for each weight, in nats.
-
-        4 log(1 + |u| / tau) + log(F(R) / F(R - |u|)),   F(x) = 1 - (1 + x / tau)^-3 .
-
-    The second term is the price of staying inside; a weight of zero costs nothing.
-    """
-    size = np.abs(finite("weight", weight))
-    whole = HeavyTail(prior.scale)
-    if np.any(size >= prior.radius):
-        raise ValueError(f"weight must lie within the radius {prior.radius}, got {float(size.max())!r}")
-    inside = np.log1p(-whole.tail(prior.radius)) - np.log1p(-whole.tail(prior.radius - size))
-    return EXPONENT * np.log1p(size / prior.scale) + inside
-
-
-def _line(
-    scale: float, centre: float, low: float = -np.inf, high: float = np.inf
-) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
-    """Nodes on [low, high] and the lengths they stand for, dense around the peaks 0 and ``centre``.
-
-    Infinite ends are taken at a hundred million scales, where the priors have no mass left to speak of.
+    The line ends at a hundred million scales, where a prior has no mass left to speak of.
     """
     around = scale * np.concatenate([-DECADES_AROUND_PEAKS, [0.0], DECADES_AROUND_PEAKS])
-    edges = np.unique(np.clip(np.add.outer([0.0, centre], around), low, high))
+    edges = np.unique(np.add.outer([0.0, centre], around))
     node, weight = np.polynomial.legendre.leggauss(PANEL_NODES)
     half = np.diff(edges)[:, None] / 2
     return (edges[:-1, None] + half * (1 + node)).ravel(), (half * weight).ravel()

@@ -1,12 +1,13 @@
 """Three forecasters that weigh decisions by their past, round by round.
 
-All keep one number a decision, the log of its weight, and play the law rho_t(w) ~ exp(log weight):
+All keep one number a decision, the log of its weight, and play the distribution
+rho_t(w) ~ exp(log weight):
 
 - *Gibbs* draws a decision from rho_t(w) ~ exp(-lambda L_{t-1}(w)) pi(w);
 - *Audibert's second-order* forecaster adds to the loss lambda / 2 times its squared distance from
   the loss of the decision that was drawn, and needs no range of the losses;
-- the *predictive mixture* has the Gibbs laws with lambda = 1 and draws nothing: it predicts with the
-  averaged probability, and pays ``mixture_loss``.
+- the *predictive mixture* weighs as Gibbs does with lambda = 1 and draws nothing: it predicts with
+  the averaged probability, and pays ``mixture_loss``.
 
 Source: Cesa-Bianchi and Lugosi, *Prediction, Learning, and Games* (2006), chapters 2, 3 and 9;
 Audibert, *Fast learning rates in statistical inference through aggregation* (2009).
@@ -20,15 +21,15 @@ from numpy import ndarray as Array
 
 
 class State(NamedTuple):
-    """Log weights of the decisions, log pi - lambda S_{t-1}, and the law that they make."""
+    """Log weights of the decisions, log pi - lambda S_{t-1}, and the distribution they make."""
 
     log_weight: Float[Array, " decisions"]
-    law: Float[Array, " decisions"]
+    distribution: Float[Array, " decisions"]
     log_total: float
 
 
 def init(log_prior: Float[Array, " decisions"]) -> State:
-    """The state before the first round: the law is the prior."""
+    """The state before the first round: the distribution is the prior."""
     return _normalised(log_prior)
 
 
@@ -56,23 +57,25 @@ def free_energy(state: State, inverse_temperature: float) -> float:
     return -state.log_total / inverse_temperature
 
 
-def expected_loss(law: Float[Array, " decisions"], losses: Float[Array, " decisions"]) -> float:
-    """Loss of a decision drawn from the law, on average: E_{w ~ rho_t} l_t(w)."""
-    return float(law @ losses)
+def expected_loss(distribution: Float[Array, " decisions"], losses: Float[Array, " decisions"]) -> float:
+    """Average loss of a decision drawn from the distribution: E_{w ~ rho_t} l_t(w)."""
+    return float(distribution @ losses)
 
 
-def mixture_loss(law: Float[Array, " decisions"], likelihoods: Float[Array, " decisions"]) -> float:
+def mixture_loss(
+    distribution: Float[Array, " decisions"], likelihoods: Float[Array, " decisions"]
+) -> float:
     """Log-loss of the averaged prediction: -log E_{w ~ rho_t} p_w, with p_w = exp(-l_t(w)).
 
     For cross-entropy the likelihoods p_w are the probabilities of the label; by Jensen it is at most
     the expected loss.
     """
-    return -float(np.log(law @ likelihoods))
+    return -float(np.log(distribution @ likelihoods))
 
 
 def _normalised(log_weight: Float[Array, " decisions"]) -> State:
     top = log_weight.max()
-    law = np.exp(log_weight - top)
-    total = law.sum()
-    law /= total
-    return State(log_weight, law, float(top + np.log(total)))
+    distribution = np.exp(log_weight - top)
+    total = distribution.sum()
+    distribution /= total
+    return State(log_weight, distribution, float(top + np.log(total)))

@@ -1,7 +1,7 @@
-"""The game: a law is played, an opponent picks the outcome, every decision suffers its loss.
+"""The game: a distribution is played, an opponent picks the outcome, every decision suffers its loss.
 
 What can happen in a round is a table of losses, one row an outcome and one column a decision. An
-opponent sees the law before it picks a row.
+opponent sees the distribution before it picks a row.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from greenai_nb.checks import finite, positive, probabilities, spread
 from greenai_nb.theory import forecasters
 
 Losses = Float[Array, "outcomes decisions"]
-Law = Float[Array, " decisions"]
-Opponent = Callable[[int, Law], int]
+PerDecision = Float[Array, " decisions"]
+Opponent = Callable[[int, PerDecision], int]
 
 
 @dataclass(frozen=True)
 class Trace:
     """A game that was played: which outcome each round had, and cumulative numbers in nats.
 
-    ``gibbs`` is what drawing from the laws lost on average, ``mixture`` the log-loss of the averaged
+    ``gibbs`` is what drawing decisions lost on average, ``mixture`` the log-loss of the averaged
     prediction, ``free_energy`` is -(1 / lambda) log E_pi exp(-lambda L_t).
     """
 
@@ -35,13 +35,13 @@ class Trace:
 
 def play(
     losses: Losses,
-    log_prior: Law,
+    log_prior: PerDecision,
     opponent: Opponent,
     rounds: int,
     inverse_temperature: float,
     loss_range: float,
 ) -> Trace:
-    """Play the Gibbs laws with lambda = ``inverse_temperature`` against an opponent.
+    """Play the Gibbs forecaster with lambda = ``inverse_temperature`` against an opponent.
 
     Raises ``ValueError``, before the first round, unless the prior sums to one, the losses are finite
     and those of an outcome spread over no more than ``loss_range``.
@@ -53,11 +53,11 @@ def play(
     state = forecasters.init(log_prior)
     outcomes, expected, mixture, free = [], [], [], []
     for t in range(rounds):
-        outcome = opponent(t, state.law)
+        outcome = opponent(t, state.distribution)
         row = losses[outcome]
         outcomes.append(outcome)
-        expected.append(forecasters.expected_loss(state.law, row))
-        mixture.append(forecasters.mixture_loss(state.law, likelihoods[outcome]))
+        expected.append(forecasters.expected_loss(state.distribution, row))
+        mixture.append(forecasters.mixture_loss(state.distribution, likelihoods[outcome]))
         state = forecasters.gibbs(state, row, inverse_temperature)
         free.append(forecasters.free_energy(state, inverse_temperature))
     return Trace(np.array(outcomes), np.cumsum(expected), np.cumsum(mixture), np.array(free))
@@ -69,7 +69,7 @@ class SecondOrderTrace:
 
     ``expected`` sums E_{w ~ rho_t} l_t(w), what a round loses on average over its own draw given the
     draws before. ``allowed`` is what Theorem 2 compares its mean with,
-    -(1 / lambda) log E_pi exp(-lambda S_t): it equals the infimum over laws of
+    -(1 / lambda) log E_pi exp(-lambda S_t): it equals the infimum over distributions of
     E_rho L_t + KL(rho, pi) / lambda + lambda / 2 sum E_rho (l_s - l_s(w^_s))^2.
     """
 
@@ -80,7 +80,7 @@ class SecondOrderTrace:
 
 def play_second_order(
     losses: Losses,
-    log_prior: Law,
+    log_prior: PerDecision,
     opponent: Opponent,
     rounds: int,
     inverse_temperature: float,
@@ -96,18 +96,18 @@ def play_second_order(
     state = forecasters.init(log_prior)
     outcomes, expected, allowed = [], [], []
     for t in range(rounds):
-        outcome = opponent(t, state.law)
+        outcome = opponent(t, state.distribution)
         row = losses[outcome]
-        drawn = int(np.searchsorted(np.cumsum(state.law), generator.random()))
+        drawn = int(np.searchsorted(np.cumsum(state.distribution), generator.random()))
         outcomes.append(outcome)
-        expected.append(forecasters.expected_loss(state.law, row))
+        expected.append(forecasters.expected_loss(state.distribution, row))
         state = forecasters.second_order(state, row, drawn, inverse_temperature)
         allowed.append(forecasters.free_energy(state, inverse_temperature))
     return SecondOrderTrace(np.array(outcomes), np.cumsum(expected), np.array(allowed))
 
 
 def hindsight(
-    losses: Losses, outcomes: Int[Array, " rounds"], price: Law | float = 0.0
+    losses: Losses, outcomes: Int[Array, " rounds"], price: PerDecision | float = 0.0
 ) -> Float[Array, " rounds"]:
     """The least of price + cumulative loss over decisions, after each round.
 
@@ -124,34 +124,17 @@ def hindsight(
 
 def fixed(outcomes: Sequence[int]) -> Opponent:
     """An opponent that wrote its outcomes down before the game."""
-    return lambda t, law: int(outcomes[t])
+    return lambda t, distribution: int(outcomes[t])
 
 
 def contrarian(losses: Losses, options: Sequence[Sequence[int]]) -> Opponent:
-    """An opponent that picks, among a round's options, the outcome on which the law loses most.
+    """An opponent that picks, among a round's options, the outcome on which the distribution loses most.
 
     ``options`` lists for each round the outcomes that it may pick from, such as the two labels of
     that round's input.
     """
 
-    def pick(t: int, law: Law) -> int:
-        return int(max(options[t], key=lambda outcome: losses[outcome] @ law))
-
-    return pick
-
-
-def spiteful(losses: Losses, options: Sequence[Sequence[int]], inverse_temperature: float) -> Opponent:
-    """An opponent that wastes as much of the bound as it can.
-
-    It picks the outcome with the widest gap between what drawing loses and what the free energy
-    grows by, E_rho l + (1 / lambda) log E_rho exp(-lambda l), which Hoeffding's lemma bounds.
-    """
-
-    def gap(row: Law, law: Law) -> float:
-        grown = np.log(law @ np.exp(-inverse_temperature * row)) / inverse_temperature
-        return float(row @ law + grown)
-
-    def pick(t: int, law: Law) -> int:
-        return int(max(options[t], key=lambda outcome: gap(losses[outcome], law)))
+    def pick(t: int, distribution: PerDecision) -> int:
+        return int(max(options[t], key=lambda outcome: losses[outcome] @ distribution))
 
     return pick

@@ -12,7 +12,7 @@ from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 
 from greenai_nb.checks import finite, non_negative, positive
-from greenai_nb.theory.prior import EXPONENT, TAIL
+from greenai_nb.theory.prior import EXPONENT
 
 
 def coordinate_price(weight: ArrayLike, scale: float) -> Float[Array, "*shape"]:
@@ -25,16 +25,6 @@ def coordinate_price(weight: ArrayLike, scale: float) -> Float[Array, "*shape"]:
     """
     positive(scale=scale)
     return EXPONENT * np.log1p(np.abs(finite("weight", weight)) / scale)
-
-
-def group_price(groups: Float[Array, "*groups size"], scale: float) -> Float[Array, "*groups"]:
-    """Price of groups of d weights under ``GroupHeavyTail``, (3 + d) log(1 + ||w_g||_2 / tau), in nats.
-
-    A group lies along the last axis; a group of zeros costs nothing.
-    """
-    positive(scale=scale)
-    norm = np.linalg.norm(finite("groups", groups), axis=-1)
-    return (TAIL + groups.shape[-1]) * np.log1p(norm / scale)
 
 
 def block_penalty(block: Float[Array, "*shape"], scale: float) -> float:

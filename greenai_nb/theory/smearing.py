@@ -5,8 +5,7 @@ row below bounds omega by a number Omega under one assumption on how the loss de
 weights; the remainder of the bound then contains T Omega, and a smaller tau makes it small.
 
 The rows need a loss that is continuous in the weights. In an XNOR network this holds for the layers
-after the last sign alone; below a sign there is ``margin`` or omega itself. They also need the mean
-size of the prior, so that none but ``clipped_cauchy`` serves Cauchy's prior.
+after the last sign alone; below a sign there is ``margin`` or omega itself.
 
 Source: derived for the sparsity prior, E|s| = tau / 2 and E s^2 = tau^2.
 """
@@ -21,19 +20,8 @@ from scipy.optimize import brentq
 
 from greenai_nb.checks import finite, positive
 from greenai_nb.theory.prior import HeavyTail
-from greenai_nb.theory.space import Space
 
 SEARCHED_LOG_SCALES = (-200.0, 50.0)
-
-
-def smearing(
-    loss_at: Float[Array, "*rounds nodes"], noise: Space, loss: Float[Array, "*rounds"]
-) -> Float[Array, "*rounds"]:
-    """omega_t(u) itself, by quadrature.
-
-    ``loss_at`` holds l_t(u + s) at the nodes s of ``noise``, and ``loss`` holds l_t(u).
-    """
-    return noise.mean(loss_at) - loss
 
 
 def lipschitz_l1(constant: float, weights: int, scale: float) -> float:
@@ -94,17 +82,6 @@ def margin(margins: Float[Array, " units"], loss_range: float, scale: float) -> 
     """A loss that changes only where a unit flips: M sum_i P(flip_i), for weights below a sign."""
     positive(loss_range=loss_range)
     return float(loss_range * flip_probability(margins, scale).sum())
-
-
-def clipped_cauchy(constant: float, loss_range: float, scale: float) -> float:
-    """One weight under Cauchy's prior, with an L-Lipschitz loss that changes by at most M.
-
-    E min(M, L|s|) = (2/pi) [(L tau / 2) log(1 + (M / (L tau))^2) + M arctan(L tau / M)].
-    """
-    positive(constant=constant, loss_range=loss_range, scale=scale)
-    step = constant * scale
-    logarithm = step / 2 * math.log1p((loss_range / step) ** 2)
-    return 2 / math.pi * (logarithm + loss_range * math.atan(step / loss_range))
 
 
 def scale_for(omega: Callable[[float], float], rounds: int, total: float = 0.5) -> float:

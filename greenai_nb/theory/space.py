@@ -49,8 +49,7 @@ def nodes(prior: Prior, decades: tuple[int, int] = (-4, 6), panels_per_decade: i
     """
     positive(panels_per_decade=panels_per_decade, decades_spanned=decades[1] - decades[0])
     powers = np.logspace(*decades, (decades[1] - decades[0]) * panels_per_decade + 1)
-    reach = prior.radius / prior.scale
-    edges = 1 / (1 + np.concatenate([[0.0], powers[powers < reach], [reach]]))
+    edges = 1 / (1 + np.concatenate([[0.0], powers, [np.inf]]))
     node, weight = np.polynomial.legendre.leggauss(PANEL_NODES)
     half = -np.diff(edges) / 2
     s = ((edges[:-1] - half)[:, None] - half[:, None] * node).ravel()

@@ -1,13 +1,16 @@
 """The notebooks in the repository: their outputs belong to their code, and are fit to be read."""
 
+import ast
 import copy
-import json
 
+import nbformat
 import pytest
+from notebook_faults import faults
 
 from greenai_nb.lesson import project
+from greenai_nb.lesson.claims import load_claims
 from greenai_nb.suite.run import plan
-from greenai_nb.suite.run.publish import faults
+from greenai_nb.suite.run.fingerprint import code_cells
 
 WALK = plan.lessons(project.notebooks())
 TEMPLATE = project.notebooks() / "_template.ipynb"
@@ -16,6 +19,18 @@ TEMPLATE = project.notebooks() / "_template.ipynb"
 @pytest.mark.parametrize("name", WALK)
 def test_committed_notebooks_have_no_faults(name):
     assert faults(WALK[name], WALK, project.root()) == []
+
+
+def test_every_claim_is_tested_by_its_notebook_and_no_other():
+    tested = {(name, claim_id) for name, lesson in WALK.items() for claim_id in _claims_called(lesson)}
+    assert tested == {(claim.notebook, claim.id) for claim in load_claims().values()}
+
+
+def _claims_called(lesson):
+    for text in code_cells(lesson.content):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "claim":
+                yield node.args[0].value
 
 
 ANATOMY = (
@@ -42,8 +57,8 @@ ANATOMY = (
     "path", [*(each.path for each in WALK.values()), TEMPLATE], ids=lambda p: p.stem
 )
 def test_notebooks_follow_the_anatomy(path):
-    content = json.loads(path.read_text())
-    text = "\n".join("".join(cell["source"]) for cell in content["cells"])
+    content = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in content.cells)
     positions = [text.find(part) for part in ANATOMY]
     assert -1 not in positions, ANATOMY[positions.index(-1)]
     ordered = [
@@ -72,7 +87,7 @@ def first_output(lesson, kind):
 
 
 def spoil_code(lesson):
-    lesson.content["cells"][2]["source"] = ["import os\n", *lesson.content["cells"][2]["source"]]
+    lesson.content.cells[2].source = "import os\n" + lesson.content.cells[2].source
 
 
 def spoil_order(lesson):
@@ -109,7 +124,7 @@ def spoil_papermill(lesson):
 
 
 def spoil_path(lesson):
-    first_output(lesson, "stream")["text"] = ["/ho" + "me/someone/greenai/file.py\n"]
+    first_output(lesson, "stream")["text"] = "/ho" + "me/someone/greenai/file.py\n"
 
 
 def spoil_stderr(lesson):

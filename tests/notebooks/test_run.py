@@ -68,13 +68,34 @@ def test_a_run_leaves_notebooks_records_and_a_page_and_the_next_does_nothing(gre
     assert "2 of 3 notebooks to run" in greenai("run")[1], "the changed one and the one that reads it"
     assert "3 of 3 notebooks to run" in greenai("run", "--force")[1]
 
-    claim = dict.fromkeys(claims.FIELDS, "x") | {
+    claim = dict.fromkeys(claims.Claim.__struct_fields__, "x") | {
         "notebook": "02_may_fail",
         "judged_at": [],
+        "at_least": 0,
         "at_most": 1,
     }
     (small_project / "claims.yaml").write_text(json.dumps([claim]))
     assert "2 of 3 notebooks to run" in greenai("run")[1], "the one whose claim changed and the reader"
+
+
+def test_a_forced_run_asks_for_trainings_of_its_own(greenai, small_project):
+    show = cell("import os; print('since', os.environ.get('GREENAI_TRAINED_SINCE'))")
+    write_notebook(small_project / "notebooks" / "01_works.ipynb", PARAMETERS, show)
+    out, start = small_project / "results" / "tutorial" / "01_works.ipynb", time.time()
+    assert greenai("run", "01")[0] == 0 and "since None" in out.read_text()
+    assert greenai("run", "01", "--force")[0] == 0
+    assert float(re.search(r"since ([\d.]+)", out.read_text())[1]) >= start
+
+
+def test_papermill_alone_runs_a_notebook_with_other_parameters(small_project):
+    import papermill
+
+    source, made = small_project / "notebooks" / "01_works.ipynb", small_project / "made.ipynb"
+    options = {"kernel_name": "python3", "progress_bar": False}
+    papermill.execute_notebook(str(source), str(made), {"n": 5}, **options)
+    assert "record n: 5" in made.read_text()
+    with pytest.raises(papermill.PapermillExecutionError, match=r"expected an int in \[0, 9\]"):
+        papermill.execute_notebook(str(source), str(made), {"n": 77}, **options)
 
 
 def test_a_failing_notebook_does_not_stop_the_others(greenai, small_project):
@@ -130,7 +151,7 @@ def test_a_corrupted_notebook_is_named(greenai, small_project):
 def program(root, out):
     """The command that runs the notebooks of a small project, in a process of its own."""
     code = (
-        "import sys, pathlib; from greenai_nb.suite import cli, project; "
+        "import sys, pathlib; from greenai_nb.lesson import project; from greenai_nb.suite import cli; "
         f"project.root = lambda: pathlib.Path({str(root)!r}); "
         f"sys.argv = ['greenai', 'run', '--out', {str(out)!r}, '--jobs', '2']; cli.main()"
     )
@@ -219,7 +240,10 @@ class Page(HTMLParser):
 
 def walk_at_ci_size(out):
     command = [sys.executable, "-m", "greenai_nb.suite", "run", "--profile", "ci", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    trained_here = {"GREENAI_STORE": str(out.with_name("trained"))}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | trained_here
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return out, done.stdout
 

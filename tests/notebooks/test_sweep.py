@@ -17,9 +17,10 @@ from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 from greenai_nb.checks import UsageError
 from greenai_nb.lesson import project
 from greenai_nb.suite.run import plan
-from greenai_nb.suite.run.kernel import FAILED, Limits
+from greenai_nb.suite.run.kernel import Limits
+from greenai_nb.suite.run.plan import Status
 from greenai_nb.suite.sweep import cluster
-from greenai_nb.suite.sweep.store import Store
+from greenai_nb.suite.sweep.store import FAILED, Store
 
 GREENAI = [sys.executable, "-m", "greenai_nb.suite"]
 NOTED = cell(
@@ -83,9 +84,7 @@ def wait_for(condition, seconds=60):
 def workers(process):
     """The processes of Dask's workers: those that run notebooks below them."""
     everyone = psutil.Process(process.pid).children(recursive=True)
-    return [
-        each.parent() for each in everyone if "greenai_nb.suite.run.execute" in " ".join(each.cmdline())
-    ]
+    return [each.parent() for each in everyone if "ipykernel_launcher" in " ".join(each.cmdline())]
 
 
 def values(out):
@@ -218,7 +217,7 @@ def test_a_worker_with_another_lock_refuses(place):
     task = task_for(place, "03_noted", place / "out", n=1)
     (place / "requirements.lock").write_text("numpy==2.0.1\n")
     end = cluster.work(task)
-    assert end["status"] == cluster.REFUSED and "another notebook, package or lock" in end["error"]
+    assert end.status == cluster.REFUSED and "another notebook, package or lock" in end.error
     assert not notes(place)[0] and not (place / "out").exists()
 
 
@@ -247,7 +246,7 @@ def test_a_text_stays_a_text(place, text):
     )
     write_notebook(place / "notebooks" / "04_text.ipynb", parameters, show)
     end = cluster.work(task_for(place, "04_text", place / "out", s=text))
-    assert end["status"] == "done", end
+    assert end.status == Status.DONE, end
     (records,) = (place / "out").glob("runs/*/records.jsonl")
     assert json.loads(records.read_text().splitlines()[0])["value"] == 1
 
@@ -258,9 +257,9 @@ def test_limits_of_time_and_memory_end_a_run_with_a_sentence(place):
     write_notebook(place / "notebooks" / "05_forever.ipynb", PARAMETERS, forever)
     write_notebook(place / "notebooks" / "06_hungry.ipynb", PARAMETERS, hungry)
     end = cluster.work(task_for(place, "05_forever", place / "out", Limits(time_s=6), n=1))
-    assert end["status"] == FAILED and "more than 6 s and was stopped" in end["error"]
+    assert end.status == Status.FAILED and "more than 6 s and was stopped" in end.error
     end = cluster.work(task_for(place, "06_hungry", place / "out", Limits(memory_mb=600), n=1))
-    assert end["status"] == FAILED and "more than 600 MB, and was stopped" in end["error"]
+    assert end.status == Status.FAILED and "more than 600 MB, and was stopped" in end.error
     assert len(list((place / "out" / FAILED).iterdir())) == 2
 
 
@@ -274,17 +273,17 @@ def test_a_full_disk_keeps_nothing_half_and_says_so(place, tmp_path):
         pytest.skip("a small file system cannot be mounted here")
     try:
         end = cluster.work(task_for(place, "03_noted", small, n=1))
-        assert end["status"] == FAILED and "No space left" in end["error"]
-        assert not Store(str(small)).kept()
+        assert end.status == Status.FAILED and "No space left" in end.error
+        assert not Store(str(small)).fingerprints()
     finally:
         subprocess.run(["umount", small], check=True)
-    assert cluster.work(task_for(place, "03_noted", small, n=1))["status"] == "done"
+    assert cluster.work(task_for(place, "03_noted", small, n=1)).status == Status.DONE
 
 
 def test_a_store_may_be_any_place_of_fsspec(place):
     end = cluster.work(task_for(place, "03_noted", "memory://sweep", n=1))
-    assert end["status"] == "done" and len(Store("memory://sweep").kept()) == 1
-    assert cluster.work(task_for(place, "03_noted", "memory://sweep", n=1))["status"] == cluster.KEPT
+    assert end.status == Status.DONE and len(Store("memory://sweep").fingerprints()) == 1
+    assert cluster.work(task_for(place, "03_noted", "memory://sweep", n=1)).status == Status.UNCHANGED
     assert len(notes(place)[0]) == 1
 
 

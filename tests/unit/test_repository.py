@@ -20,7 +20,13 @@ TRACKED = [
     ).stdout.split("\n")
     if name
 ]
+PACKAGE = ROOT / "greenai_nb"
+FILES = sorted(PACKAGE.rglob("*.py"))
 LOCK = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
 
 
 def test_the_lock_pins_by_name_and_version_alone():
@@ -90,13 +96,48 @@ def test_the_command_line_starts_without_torch():
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "greenai_nb").rglob("*.py")), ids=lambda path: path.stem)
-def test_a_file_says_one_thing(path):
+def lines(*folders):
+    """Lines of code and templates below some folders."""
+    files = [path for folder in folders for kind in ("py", "j2") for path in folder.rglob(f"*.{kind}")]
+    return sum(len(path.read_text().splitlines()) for path in files)
+
+
+def test_the_package_is_small():
+    assert lines(PACKAGE) <= 11_500
+    assert lines(PACKAGE / "lesson", PACKAGE / "suite") <= 3_000
+
+
+@pytest.mark.parametrize("room", sorted({path.parent for path in FILES}), ids=name_of)
+def test_a_room_has_at_most_a_dozen_files(room):
+    assert len([*room.glob("*.py")]) <= 12
+
+
+def lines_of_code(function):
+    """Lines of a function's body, without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_is_read_in_one_sitting(path):
     text = path.read_text()
-    assert len(text.splitlines()) <= 260, "a file past some 250 lines says two things"
-    assert ast.get_docstring(ast.parse(text)), "a file begins with what it is for"
-    if path.name == "__init__.py" and path.parent.name != "greenai_nb":
-        assert len(ast.parse(text).body) == 1, "a room's __init__ is one docstring"
+    tree = ast.parse(text)
+    assert len(text.splitlines()) <= 320
+    functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert not [f.name for f in functions if lines_of_code(f) > 50]
+    assert ast.get_docstring(tree), "a file begins with what it is for"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py"], ids=name_of)
+def test_a_room_opens_with_one_docstring_and_two_hand_on_names(path):
+    _, *rest = ast.parse(path.read_text()).body
+    if path.parent.name in ("lesson", "show"):
+        rest = [node for node in rest if not isinstance(node, ast.ImportFrom)]
+        assert [node.targets[0].id for node in rest] == ["__all__"]
+    elif path.parent == PACKAGE:
+        assert [node.targets[0].id for node in rest] == ["__version__"]
+    else:
+        assert not rest
 
 
 @pytest.mark.skipif(not TRACKED, reason="not a git checkout")

@@ -1,4 +1,4 @@
-"""codecarbon, asked so that it is silent, offline and repeatable, and labelled as the estimate it is.
+"""codecarbon as a back end: silent, offline, repeatable, and labelled as the estimate it is.
 
 Where there is no counter its number is a stopwatch with constants, TDP from a table or 4 W a thread:
 
@@ -11,14 +11,13 @@ process mode follows the work when neighbours are busy. Where it may read RAPL, 
 Source: codecarbon 3.3.2, ``external/hardware.py`` and ``external/ram.py``.
 """
 
-import difflib
 import logging
 import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from greenai_nb.checks import non_negative, one_of
+from greenai_nb.energy.carbon import nearest_country
 from greenai_nb.energy.reading import Reading
 
 if TYPE_CHECKING:
@@ -45,10 +44,9 @@ class CodecarbonMeter:
     provenance = "estimated"
 
     def __init__(self, country: str, mode: str = "process", ram_w: float | None = None) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-        if ram_w is not None and not 0 <= ram_w < float("inf"):
-            raise ValueError(f"ram_w must be a number of watts in [0, inf), got {ram_w!r}")
+        one_of(MODES, mode=mode)
+        if ram_w is not None:
+            non_negative(ram_w=ram_w)
         _check_country(country)
         self._tracker = _tracker(country, mode, ram_w)
         self._tracker.start_task()
@@ -65,18 +63,9 @@ class CodecarbonMeter:
         for part in PARTS:
             self._joules[part] += J_PER_KWH * getattr(task, f"{part}_energy")
         self._carbon_g += 1000 * task.emissions
+        more = {"components": dict(self._joules), "carbon_g": self._carbon_g}
         joules = sum(self._joules.values())
-        return Reading(
-            joules,
-            joules,
-            joules,
-            self.provenance,
-            self._method,
-            time_s,
-            cpu_s,
-            dict(self._joules),
-            self._carbon_g,
-        )
+        return Reading.exact(joules, self.provenance, self._method, time_s, cpu_s, **more)
 
     def close(self) -> None:
         """End codecarbon's thread; a second time does nothing."""
@@ -87,24 +76,23 @@ def _check_country(code: str) -> None:
     from codecarbon.input import DataSource
 
     known = DataSource().get_global_energy_mix_data()
-    if code in known:
-        return
-    names = {entry["country_name"]: iso for iso, entry in known.items()}
-    near = difflib.get_close_matches(str(code), names, n=1)
-    codes = [names[name] for name in near] + difflib.get_close_matches(str(code).upper(), known, n=2)
-    offer = ", ".join(f"{iso} ({known[iso]['country_name']})" for iso in dict.fromkeys(codes))
-    raise ValueError(
-        f"country must be one of the {len(known)} ISO-3 codes that codecarbon knows, got {code!r}. "
-        + (f"Near: {offer}" if offer else "Three letters are expected, as FRA, DEU or USA")
-    )
+    if code not in known:
+        names = {iso: row["country_name"] for iso, row in known.items()}
+        raise ValueError(
+            f"country must be one of the {len(known)} ISO-3 codes that codecarbon knows, three letters "
+            f"as FRA, DEU or USA, got {code!r}. {nearest_country(str(code), names)}"
+        )
 
 
 def _tracker(country: str, mode: str, ram_w: float | None) -> "OfflineEmissionsTracker":
+    from unittest import mock
+
     from codecarbon import OfflineEmissionsTracker
 
     # The level that is passed to the tracker comes too late for its first lines.
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-    with _no_configuration():
+    # Without a configuration file or variable; arguments cannot outdo all of them.
+    with mock.patch("codecarbon.emissions_tracker.get_hierarchical_config", dict):
         tracker = OfflineEmissionsTracker(
             country_iso_code=country,
             tracking_mode=mode,
@@ -114,27 +102,10 @@ def _tracker(country: str, mode: str, ram_w: float | None) -> "OfflineEmissionsT
             allow_multiple_runs=True,  # a lock would come with signal handlers
             log_level="critical",
         )
-    if not hasattr(
-        tracker, "run_id"
-    ):  # the last thing that a constructor sets, which swallows its errors
-        raise OSError(
-            "codecarbon did not start, and does not say why; meter('vcpu') estimates without it"
-        )
+    # The last thing that a constructor sets, which swallows its errors.
+    if not hasattr(tracker, "run_id"):
+        raise OSError("codecarbon did not start and gives no reason: meter('vcpu') estimates without it")
     return tracker
-
-
-@contextmanager
-def _no_configuration() -> Iterator[None]:
-    """Trackers made within see no configuration file or variable; arguments cannot outdo all of them."""
-    from codecarbon import emissions_tracker
-
-    names, reader = vars(emissions_tracker), "get_hierarchical_config"
-    theirs = names[reader]
-    names[reader] = dict
-    try:
-        yield
-    finally:
-        names[reader] = theirs
 
 
 def _constants(tracker: "OfflineEmissionsTracker") -> str:

@@ -1,4 +1,4 @@
-"""The plainest estimate: own CPU seconds times what a busy virtual processor is taken to draw.
+"""The simplest estimate: own CPU seconds times the power of a busy virtual processor.
 
     E = cpu_s x w ,       w between the providers' lowest and highest figure at full load.
 

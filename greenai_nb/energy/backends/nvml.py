@@ -29,9 +29,7 @@ class Nvml:
         self._nvml = _started()
         count = self._call("nvmlDeviceGetCount")
         if not count:
-            raise OSError(
-                "NVML answers and knows no GPU: meter the processor instead, with meter('auto')"
-            )
+            raise OSError("NVML knows no GPU: meter the processor instead, with meter('auto')")
         chosen = range(count) if gpus is None else gpus
         if not chosen or not set(chosen) <= set(range(count)):
             raise ValueError(f"gpus must be indices in [0, {count - 1}], got {list(chosen)}")
@@ -45,7 +43,8 @@ class Nvml:
             raise OSError("a GPU's energy counter went back: its driver was loaded anew in the meantime")
         joules = sum(used) / 1000
         method = f"NVML, {len(used)} GPU{'s' * (len(used) != 1)}, whole boards with their neighbours"
-        return Reading(joules, joules, joules, self.provenance, method, time_s, cpu_s, {"gpu": joules})
+        parts = {"gpu": joules}
+        return Reading.exact(joules, self.provenance, method, time_s, cpu_s, components=parts)
 
     def close(self) -> None:
         """NVML stays open: to start it takes longer than all of a meter's work."""
@@ -71,13 +70,9 @@ def _started() -> ModuleType:
     try:
         import pynvml
     except ImportError as problem:
-        raise OSError(
-            "there is no pynvml to read a GPU's counter with: install the package nvidia-ml-py"
-        ) from problem
+        raise OSError("a GPU's counter needs pynvml: install the package nvidia-ml-py") from problem
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as problem:
-        raise OSError(
-            f"there is no NVIDIA driver that answers ({problem}): a GPU cannot be metered"
-        ) from problem
+        raise OSError(f"no NVIDIA driver answers ({problem}): no GPU can be metered") from problem
     return pynvml

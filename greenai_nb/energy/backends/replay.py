@@ -1,20 +1,113 @@
-"""Recorded power, replayed: as a reading, as a meter's back end, and as a powercap tree for RAPL's path.
+"""Recorded power, replayed: as a meter's back end, and as a powercap tree for RAPL.
 
-What comes from a trace is called replayed: it says nothing of the machine it is replayed on.
+What comes from a trace is called replayed: it says nothing of the machine it is replayed on. Between two
+samples power is taken to be steady, the mean of both, so that up to sample n
+
+    E_n = sum over i < n of (t_{i+1} - t_i) (P_i + P_{i+1}) / 2 .
+
+The file of a trace is CSV with the columns ``time_s,power_w``, as of a wall meter, or
+``time_s,energy_uj`` and, where the counter wraps around, ``max_energy_range_uj``.
 """
 
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray as Array
+from numpy.typing import ArrayLike
+
+from greenai_nb.checks import non_negative, whole
 from greenai_nb.energy.backends.rapl import REPLAYED
-from greenai_nb.energy.backends.trace import Trace, read_trace
 from greenai_nb.energy.reading import Reading
 
+GAP = 3.0  # a step is a gap where it is longer than this many median steps
 RANGE_UJ = 65_532_610_987  # 2^32 counts of some 15.26 uJ, as many processors show it
 PARTS = ("core", "uncore", "dram")
 NAMES = ("package", *PARTS, "psys")
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Joules used since the first sample, at the times of all samples; both begin at zero."""
+
+    time_s: Float[Array, " samples"]
+    energy_j: Float[Array, " samples"]
+    source: str
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first sample to the last."""
+        return float(self.time_s[-1])
+
+    def used(self, time_s: float) -> float:
+        """Joules from the start to ``time_s``. Raises ``ValueError`` for a time outside the trace."""
+        if not 0 <= time_s <= self.duration_s:
+            raise ValueError(
+                f"{self.source} lasts {self.duration_s:.4g} s, the first {time_s:.4g} s were asked for: "
+                "take a longer trace or less time"
+            )
+        return float(np.interp(time_s, self.time_s, self.energy_j))
+
+
+def from_power(
+    time_s: ArrayLike,
+    power_w: ArrayLike,
+    source: str = "the trace",
+    longest_step_s: float | None = None,
+) -> Trace:
+    """Trace of power (W) sampled at increasing times (s).
+
+    Raises ``ValueError`` for fewer than two samples, negative power, what is no finite number, times
+    that do not increase, and a gap: a step beyond ``longest_step_s``, three median steps by default.
+    """
+    times, power = _samples(source, time_s, power_w, longest_step_s)
+    joules = np.diff(times) * (power[1:] + power[:-1]) / 2
+    return Trace(times, np.concatenate([[0.0], joules.cumsum()]), source)
+
+
+def from_counter(
+    time_s: ArrayLike,
+    energy_uj: ArrayLike,
+    range_uj: float = math.inf,
+    source: str = "the trace",
+    longest_step_s: float | None = None,
+) -> Trace:
+    """Trace of an energy counter (uJ) that wraps around at ``range_uj``, once at most between samples.
+
+    Raises ``ValueError`` as ``from_power`` does, for a count beyond the range, and for one that goes
+    back without a range.
+    """
+    times, counts = _samples(source, time_s, energy_uj, longest_step_s)
+    if not counts.max() <= range_uj:
+        raise ValueError(f"{source} must hold counts in [0, {range_uj:.0f}] uJ, got {counts.max():.0f}")
+    steps = np.diff(counts)
+    if math.isinf(range_uj) and (steps < 0).any():
+        raise ValueError(
+            f"{source} counts backwards at {times[1:][steps < 0][0]:.4g} s: say where its counter "
+            "wraps around, in a column max_energy_range_uj"
+        )
+    steps[steps < 0] += range_uj
+    return Trace(times, np.concatenate([[0.0], steps.cumsum() / 1e6]), source)
+
+
+def read_trace(path: Path | str, longest_step_s: float | None = None) -> Trace:
+    """Trace in a CSV file; raises ``ValueError`` for other columns, and as the functions above do."""
+    table, source = pd.read_csv(path), Path(path).name
+    if {"time_s", "power_w"} <= set(table):
+        return from_power(table["time_s"], table["power_w"], source, longest_step_s)
+    if {"time_s", "energy_uj"} <= set(table):
+        ranges = table.get("max_energy_range_uj", pd.Series([math.inf]))
+        counts = table["energy_uj"]
+        return from_counter(table["time_s"], counts, float(ranges.max()), source, longest_step_s)
+    raise ValueError(
+        f"{source} must have the columns time_s,power_w or time_s,energy_uj, "
+        f"got {','.join(map(str, table))}"
+    )
 
 
 class Replay:
@@ -30,16 +123,12 @@ class Replay:
         """Joules of the first ``time_s`` seconds. Raises ``ValueError`` beyond the end of the trace."""
         joules = self._trace.used(time_s)
         method = f"{self._trace.source}, {len(self._trace.time_s)} samples"
-        parts = {"trace": joules}
-        return Reading(joules, joules, joules, self.provenance, method, time_s, cpu_s, parts)
+        return Reading.exact(
+            joules, self.provenance, method, time_s, cpu_s, components={"trace": joules}
+        )
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def reading(trace: Trace) -> Reading:
-    """Reading of a whole trace; no process ran, so its CPU seconds are NaN."""
-    return Replay(trace).read(trace.duration_s, math.nan)
 
 
 class Tree:
@@ -60,8 +149,7 @@ class Tree:
 
     def advance(self, seconds: float) -> None:
         """Let time pass. Raises ``ValueError`` for a negative one, and beyond the end of a trace."""
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"seconds must be a number in [0, inf), got {seconds!r}")
+        non_negative(seconds=seconds)
         time_s = float(self.time_s + seconds)
         used = [
             watts.used(time_s) if isinstance(watts, Trace) else watts * time_s
@@ -85,17 +173,15 @@ def powercap_tree(
 
     ``watts`` is what each package draws, steady or as a trace, or names the zones: package, core,
     uncore and dram of each socket, and psys of the board. Counters start at ``start_share`` of their
-    range, those of further sockets elsewhere, and start again at ``range_uj``. Readings are replayed.
+    range, those of further sockets elsewhere, and wrap around at ``range_uj``. Readings are replayed.
     Raises ``ValueError`` for no socket, an unknown zone, negative power and an empty range.
     """
     zones = watts if isinstance(watts, Mapping) else {"package": watts}
     if unknown := set(zones) - set(NAMES):
         raise ValueError(f"zones must be of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
-    for name, power in zones.items():
-        if not isinstance(power, Trace) and not 0 <= power < math.inf:
-            raise ValueError(f"watts of {name} must be a number in [0, inf), got {power!r}")
-    if sockets < 1 or range_uj < 1:
-        raise ValueError(f"sockets and range_uj must be 1 or more, got {sockets!r} and {range_uj!r}")
+    steady = {name: power for name, power in zones.items() if not isinstance(power, Trace)}
+    non_negative(**{f"watts of {name}": power for name, power in steady.items()})
+    whole(sockets=sockets, range_uj=range_uj)
     tree = Tree(Path(folder), range_uj)
     if (tree.folder / REPLAYED).is_file():
         for stale in tree.folder.glob("intel-rapl:*"):
@@ -104,9 +190,42 @@ def powercap_tree(
         share = start_share + socket / (sockets + 1)
         if "package" in zones:
             tree.add(f"intel-rapl:{socket}", f"package-{socket}", zones["package"], share)
-        for at, part in enumerate(part for part in PARTS if part in zones):
-            tree.add(f"intel-rapl:{socket}:{at}", part, zones[part], share)
+        for index, part in enumerate(part for part in PARTS if part in zones):
+            tree.add(f"intel-rapl:{socket}:{index}", part, zones[part], share)
     if "psys" in zones:
         tree.add(f"intel-rapl:{sockets}", "psys", zones["psys"], start_share)
     tree.advance(0.0)
     return tree
+
+
+def _samples(
+    source: str, time_s: ArrayLike, values: ArrayLike, longest_step_s: float | None
+) -> tuple[Float[Array, " samples"], Float[Array, " samples"]]:
+    """Times from zero on, and values, once both are a trace."""
+    columns = [pd.to_numeric(pd.Series(column), errors="coerce") for column in (time_s, values)]
+    times, numbers = (column.to_numpy(float) for column in columns)
+    if len(times) != len(numbers) or len(times) < 2:
+        raise ValueError(
+            f"{source} must have two samples or more, each with its time, got {len(numbers)} values and "
+            f"{len(times)} times"
+        )
+    bad = np.flatnonzero(~np.isfinite(times + numbers) | (numbers < 0))
+    if bad.size:
+        raise ValueError(
+            f"{source} must hold numbers in [0, inf), sample {bad[0] + 1} does not: cut the trace there"
+        )
+    steps = np.diff(times)
+    late = np.flatnonzero(steps <= 0)
+    if late.size:
+        raise ValueError(
+            f"the times of {source} must increase, sample {late[0] + 2} comes {-steps[late[0]]:.4g} s "
+            "before the one above it"
+        )
+    longest_s = GAP * float(np.median(steps)) if longest_step_s is None else longest_step_s
+    gap = int(steps.argmax())
+    if steps[gap] > longest_s:
+        raise ValueError(
+            f"{source} has a gap of {steps[gap]:.4g} s after {times[gap] - times[0]:.4g} s, steps of up "
+            f"to {longest_s:.4g} s are expected: cut it there, or allow it with longest_step_s"
+        )
+    return times - times[0], numbers

@@ -1,4 +1,4 @@
-"""What is worth having when one wants much and pays little.
+"""The Pareto front: choices for which no other is both cheaper and better.
 
 A choice is *dominated* where another is at most as dear and at least as good, and better in one of the
 two. What nobody dominates is the Pareto front.
@@ -22,8 +22,8 @@ def on_front(cost: Float[Array, " choices"], value: Float[Array, " choices"]) ->
     if np.isnan(cost).any() or np.isnan(value).any():
         raise ValueError("cost or value is NaN: leave out what was not obtained")
     order = np.lexsort((-value, cost))
-    found, best, dearest = np.zeros(len(cost), bool), -np.inf, np.nan
-    for at in order:
-        if value[at] > best or (value[at] == best and cost[at] == dearest):
-            found[at], best, dearest = True, value[at], cost[at]
-    return found
+    front, best_value, its_cost = np.zeros(len(cost), bool), -np.inf, np.nan
+    for i in order:
+        if value[i] > best_value or (value[i] == best_value and cost[i] == its_cost):
+            front[i], best_value, its_cost = True, value[i], cost[i]
+    return front

@@ -2,9 +2,9 @@
 
 An entry is a Python file with a function ``predict(images)``: a tensor of (n, 1, 28, 28) in [0, 1] goes
 in, n integer classes come out. What it loads, it loads from its own folder when the file is imported,
-and that is not metered. Each entry runs in a fresh process without the labels. It runs with your rights:
-read a stranger's entry before you score it. The labels of a public data set can be looked up, so for a
-prize, score on images of your own.
+and that is not metered. It runs in a fresh process without the labels, and with your rights: read a
+stranger's entry before you score it. The labels of a public data set can be looked up, so for a prize,
+score on images of your own.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ import pandas as pd
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from greenai_nb.checks import positive, whole
 from greenai_nb.energy.challenge import worker
 from greenai_nb.energy.meter import backend_factory
 from greenai_nb.energy.reading import Reading, same_provenance
@@ -37,10 +38,7 @@ COLUMNS += ["cpu_us", "spread_percent", "contaminated", "problem"]
 
 @dataclass(frozen=True)
 class Score:
-    """What an entry obtained: accuracy and readings of its rounds, or the sentence on why nothing was.
-
-    ``accuracy`` is a share; each of ``readings`` is of ``images`` images.
-    """
+    """Accuracy of an entry as a share, and readings of ``images`` images each; else its ``problem``."""
 
     name: str
     accuracy: float = math.nan
@@ -51,10 +49,8 @@ class Score:
     def __str__(self) -> str:
         if self.problem:
             return f"{self.name}: not scored. {self.problem}"
-        return (
-            f"{self.name}: {self.accuracy:.2%} right, {1e6 * self.median.energy_j / self.images:.3g} uJ "
-            f"an image ({self.median.provenance})"
-        )
+        energy_uj, how = 1e6 * self.median.energy_j / self.images, self.median.provenance
+        return f"{self.name}: {self.accuracy:.2%} right, {energy_uj:.3g} uJ an image ({how})"
 
     @property
     def median(self) -> Reading:
@@ -79,15 +75,12 @@ def score(
     """Accuracy and energy of an entry, from rounds of batches in a fresh process.
 
     A round passes over the images in an order drawn from ``seed``, as often as fits into ``round_s``.
-    ``backend`` is that of ``Meter``. Whatever the entry does, a crash, an exit, an answer of the wrong
-    shape or kind, more than ``limit_s`` seconds in all, becomes a sentence in the score's ``problem``.
-    Raises ``ValueError`` for a number that is not positive, an unknown back end, and images and labels
-    that are not as many.
+    ``backend`` is that of ``Meter``. Whatever the entry does, a crash, an exit, a wrong answer, more
+    than ``limit_s`` seconds in all, becomes a sentence in the score's ``problem``. Raises ``ValueError``
+    for a number that is not positive, an unknown back end, and labels that are not as many as images.
     """
-    positive = {"batch": batch, "rounds": rounds, "round_s": round_s, "limit_s": limit_s}
-    for word, value in (positive | {"threads": threads, "images": len(images)}).items():
-        if not value > 0:
-            raise ValueError(f"{word} must be above zero, got {value!r}")
+    whole(batch=batch, rounds=rounds, threads=threads, images=len(images))
+    positive(round_s=round_s, limit_s=limit_s)
     if len(images) != len(labels):
         raise ValueError(f"there must be a label for each image, got {len(labels)} for {len(images)}")
     backend_factory(backend, {})
@@ -96,7 +89,8 @@ def score(
     if not file.is_file():
         return Score(name, problem=f"there is no file {file.name}")
     with tempfile.TemporaryDirectory() as folder:
-        task = positive | {"threads": threads, "seed": seed, "backend": backend}
+        task: dict[str, Any] = {"batch": batch, "rounds": rounds, "round_s": round_s}
+        task |= {"threads": threads, "seed": seed, "backend": backend}
         Path(folder, worker.TASK).write_text(json.dumps(task))
         np.save(Path(folder, worker.IMAGES), images.numpy(force=True))
         answer = _run(file, Path(folder), limit_s)
@@ -122,15 +116,15 @@ def leaderboard(scores: Sequence[Score]) -> pd.DataFrame:
 
 
 def _band(score: Score) -> int:
-    return next(at for at, low in enumerate(BANDS) if 100 * score.accuracy >= low)
+    return next(band for band, low in enumerate(BANDS) if 100 * score.accuracy >= low)
 
 
 def _row(score: Score) -> dict[str, Any]:
-    at, reading, cpu_s = _band(score), score.median, [each.cpu_s for each in score.readings]
+    band, reading, cpu_s = _band(score), score.median, [each.cpu_s for each in score.readings]
     flags = {each.contaminated for each in score.readings}
     return {
         "entry": score.name,
-        "band": f"{BANDS[at]} to {BANDS[at - 1]} %" if at else f"{BANDS[0]} % and more",
+        "band": f"{BANDS[band]} to {BANDS[band - 1]} %" if band else f"{BANDS[0]} % and more",
         "accuracy_percent": 100 * score.accuracy,
         "energy_uj": 1e6 * reading.energy_j / score.images,
         "low_uj": 1e6 * reading.low_j / score.images,
@@ -158,8 +152,8 @@ def _run(file: Path, folder: Path, limit_s: float) -> dict[str, Any]:
         finally:
             _end(process)
     if (folder / worker.ANSWER).is_file():
-        found: dict[str, Any] = json.loads((folder / worker.ANSWER).read_text())
-        return found
+        answer: dict[str, Any] = json.loads((folder / worker.ANSWER).read_text())
+        return answer
     ended = f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
     return {"problem": f"its process {ended} before it had answered{''.join(f': {x}' for x in last)}"}

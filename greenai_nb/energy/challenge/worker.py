@@ -5,9 +5,9 @@ do; ``answer.json`` there will hold what was metered, or a sentence on why nothi
 """
 
 import dataclasses
-import importlib.util
 import json
 import os
+import runpy
 import sys
 import time
 import traceback
@@ -43,9 +43,8 @@ def main(file: Path, folder: Path) -> None:
     except EntryError as problem:
         answer = {"problem": str(problem)}
     except BaseException as error:
-        lines = [
-            at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == str(file)
-        ]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(file)]
         where = f" (line {lines[-1]})" if lines else ""
         answer = {"problem": f"{type(error).__name__}: {error}{where}"}
     (folder / ANSWER).write_text(json.dumps(answer))
@@ -55,11 +54,7 @@ def loaded(file: Path) -> Predict:
     """The function ``predict`` of a file, whose folder is where it works and imports from."""
     os.chdir(file.parent)
     sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location("entry", file)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    predict: Predict | None = getattr(module, "predict", None)
+    predict = runpy.run_path(str(file)).get("predict")
     if not callable(predict):
         raise EntryError("there is no function predict(images) in it")
     return predict
@@ -100,20 +95,20 @@ def classify(predict: Predict, batches: Sequence[Tensor]) -> Array:
 def _classes(answer: Any, count: int) -> Array:
     if answer is None or answer is Ellipsis:
         raise EntryError("not started: predict gives nothing back yet")
-    found = answer.numpy(force=True) if isinstance(answer, Tensor) else np.asarray(answer)
-    if found.shape != (count,):
-        hint = ", for instance scores.argmax(1)" if found.shape == (count, CLASSES) else ""
+    classes = answer.numpy(force=True) if isinstance(answer, Tensor) else np.asarray(answer)
+    if classes.shape != (count,):
+        hint = ", for instance scores.argmax(1)" if classes.shape == (count, CLASSES) else ""
         raise EntryError(
-            f"predict gave shape {found.shape} for {count} images, expected ({count},): one class for "
+            f"predict gave shape {classes.shape} for {count} images, expected ({count},): one class for "
             f"each image{hint}"
         )
-    if not np.issubdtype(found.dtype, np.integer):
-        raise EntryError(f"predict gave {found.dtype}, expected integers: the classes from 0 to 9")
-    if found.min() < 0 or found.max() >= CLASSES:
+    if not np.issubdtype(classes.dtype, np.integer):
+        raise EntryError(f"predict gave {classes.dtype}, expected integers: the classes from 0 to 9")
+    if classes.min() < 0 or classes.max() >= CLASSES:
         raise EntryError(
-            f"predict gave classes from {found.min()} to {found.max()}, expected 0 to {CLASSES - 1}"
+            f"predict gave classes from {classes.min()} to {classes.max()}, expected 0 to {CLASSES - 1}"
         )
-    return found
+    return classes
 
 
 if __name__ == "__main__":

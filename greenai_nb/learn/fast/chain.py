@@ -141,7 +141,7 @@ def fit_accept_reject(
         loss = refresh(chain)
         evaluate()
         interrupted = True
-        warnings.warn(f"interrupted after {rows[-1]['step']} proposals; they are kept", stacklevel=2)
+        warnings.warn(f"interrupted after {rows[-1]['step']} proposals; they are kept", stacklevel=3)
     asked = {"trainer": "accept-reject", "proposals": proposals, "seed": seed}
     asked |= {"evaluations": evaluations, **asdict(settings)}
     return Fit(net, pd.DataFrame(rows), asked, pd.DataFrame(counts.rows, columns=MOVES), interrupted)

@@ -122,9 +122,30 @@ def _dot(x: Any, y: Any, z: Any) -> Any:
 
 
 @njit
+def _filter_change(chain: Any, activations: Any, outgoing: Any, used: Any, column: int, change: Any, space: Any) -> float:  # noqa: E501  # fmt: skip
+    """Change of the summed loss where one weight of a filter moves, tile by tile."""
+    shift, growth, powers = space[0, :TILE], space[1], space[2:]
+    difference = 0.0
+    for start in range(0, len(chain.inverse), TILE):
+        for q in range(len(outgoing)):
+            _move_logits(
+                activations[q], chain.pixels[chain.places[column, q]], change, outgoing[q], used, q == 0,
+                shift, powers, start,
+            )  # fmt: skip
+        difference += tile_change(chain.mass, chain.inverse, chain.ends, used, powers, growth, start)
+    return difference
+
+
+@njit
+def _move_activation(activation: Any, pixel: Any, change: Any) -> None:
+    for image in range(len(activation)):
+        activation[image] += change * np.float32(pixel[image])
+
+
+@njit
 def _filter_block(
     number: int, chain: Any, steps: Any, generator: Any, slope: Any, space: Any, moves: Any
-) -> None:  # noqa: E501
+) -> None:
     """Moves of the weights of one filter, whose units stand at several positions of the image."""
     mass, inverse, ends, pixels, places = (
         chain.mass,
@@ -136,7 +157,7 @@ def _filter_block(
     positions, images = places.shape[1], len(inverse)
     weights, units = chain.filters[number], slice(number * positions, (number + 1) * positions)
     outgoing, activations = chain.outgoing[units], chain.activations[units]
-    shift, growth, powers = space[0, :TILE], space[1], space[2:]
+    growth, powers = space[1], space[2:]
     reach = np.abs(outgoing).sum(0)
     used, farthest = np.flatnonzero(reach), reach.max()
     for q in range(positions):
@@ -160,14 +181,7 @@ def _filter_block(
         move.operations = 2 * positions * images
         if log_uniform >= log_ratio - steps.inverse_temperature * bound:
             continue
-        difference = 0.0
-        for start in range(0, images, TILE):
-            for q in range(positions):
-                _move_logits(
-                    activations[q], pixels[places[column, q]], pixel_change, outgoing[q], used, q == 0,
-                    shift, powers, start,
-                )  # fmt: skip
-            difference += tile_change(mass, inverse, ends, used, powers, growth, start)
+        difference = _filter_change(chain, activations, outgoing, used, column, pixel_change, space)
         move.loss_change = difference
         move.operations += (positions + len(used) * positions) * images
         if log_uniform >= log_ratio - steps.inverse_temperature * difference:
@@ -176,9 +190,7 @@ def _filter_block(
         commit(mass, inverse, used, powers, growth)
         weights[column] += change
         for q in range(positions):
-            pixel, activation = pixels[places[column, q]], activations[q]
-            for image in range(images):
-                activation[image] += pixel_change * np.float32(pixel[image])
+            _move_activation(activations[q], pixels[places[column, q]], pixel_change)
             slopes(mass, inverse, ends, outgoing[q], slope[q])
 
 

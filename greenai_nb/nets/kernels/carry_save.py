@@ -48,7 +48,7 @@ LEVELS = np.int32
 
 @njit(nogil=True)
 def _pair(words: Any, out: Any) -> None:
-    """Put the parity of all words so far in the place of every second word of a row."""
+    """Put the parity of all words so far in place of every second word of a row."""
     low, half = uint64(0xFFFFFFFF), uint64(32)
     for row in range(words.shape[0]):
         parity = uint64(0)
@@ -131,9 +131,9 @@ def _short_tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
 
 
 @njit(nogil=True)
-def _store_products(out: Any, at: int, found: Any, length: int) -> None:
-    store_products(out, at, found[0], length)
-    store_products(out, at + LANES, found[1], length)
+def _store_products(out: Any, at: int, counts: Any, length: int) -> None:
+    store_products(out, at, counts[0], length)
+    store_products(out, at + LANES, counts[1], length)
 
 
 @njit(nogil=True)
@@ -151,8 +151,8 @@ def _products(a: Any, b: Any, out: Any, length: int) -> None:
             _store_products(out, at + 2 * width, three, length)
             _store_products(out, at + 3 * width, four, length)
         for row in range(whole, rows):
-            found = _short_tile(a, row * words, b, at_b, words)
-            _store_products(out, row * width + panel * PANEL, found, length)
+            counts = _short_tile(a, row * words, b, at_b, words)
+            _store_products(out, row * width + panel * PANEL, counts, length)
 
 
 def products(
@@ -161,7 +161,7 @@ def products(
     length: int,
     out: Array | None = None,
 ) -> Int32[Array, "rows padded_outputs"]:
-    """Inner products of signs, length - 2 (number of places in which they differ).
+    """Inner products of signs, length - 2 (number of positions in which they differ).
 
     ``out`` is written to where it is given, and returned.
     """
@@ -172,15 +172,15 @@ def products(
 
 
 @njit(nogil=True)
-def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> None:
-    store_reached(out, at, found[0], levels, level)
-    store_reached(out, at + LANES // 8, found[1], levels, level + LANES)
+def _store_reached(out: Any, at: int, counts: Any, levels: Any, level: int) -> None:
+    store_reached(out, at, counts[0], levels, level)
+    store_reached(out, at + LANES // 8, counts[1], levels, level + LANES)
 
 
 @njit(nogil=True)
-def _after(place: int, kinds: Any) -> int:
-    """The next place of an image; after its last comes the first of the next image."""
-    return place + 1 if place + 1 < len(kinds) else 0
+def _after(position: int, kinds: Any) -> int:
+    """The next position of an image; after its last comes the first of the next image."""
+    return position + 1 if position + 1 < len(kinds) else 0
 
 
 @njit(nogil=True)
@@ -190,32 +190,32 @@ def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     whole = rows // ROWS * ROWS
     for panel in range(b.shape[0]):
         at_b, level = panel * words * PANEL, panel * PANEL
-        at, place = panel * (PANEL // 8), 0
+        at, position = panel * (PANEL // 8), 0
         for row in range(0, whole, ROWS):
             one, two, three, four = _tile(a, row * words, b, at_b, words)
-            _store_reached(out, at, one, levels, kinds[place] * outputs + level)
-            at, place = at + width, _after(place, kinds)
-            _store_reached(out, at, two, levels, kinds[place] * outputs + level)
-            at, place = at + width, _after(place, kinds)
-            _store_reached(out, at, three, levels, kinds[place] * outputs + level)
-            at, place = at + width, _after(place, kinds)
-            _store_reached(out, at, four, levels, kinds[place] * outputs + level)
-            at, place = at + width, _after(place, kinds)
+            _store_reached(out, at, one, levels, kinds[position] * outputs + level)
+            at, position = at + width, _after(position, kinds)
+            _store_reached(out, at, two, levels, kinds[position] * outputs + level)
+            at, position = at + width, _after(position, kinds)
+            _store_reached(out, at, three, levels, kinds[position] * outputs + level)
+            at, position = at + width, _after(position, kinds)
+            _store_reached(out, at, four, levels, kinds[position] * outputs + level)
+            at, position = at + width, _after(position, kinds)
         for row in range(whole, rows):
-            found = _short_tile(a, row * words, b, at_b, words)
-            _store_reached(out, at, found, levels, kinds[place] * outputs + level)
-            at, place = at + width, _after(place, kinds)
+            counts = _short_tile(a, row * words, b, at_b, words)
+            _store_reached(out, at, counts, levels, kinds[position] * outputs + level)
+            at, position = at + width, _after(position, kinds)
 
 
 def reached(
     activations: UInt64[Array, "rows pairs"],
     weights: UInt32[Array, "panels words panel"],
-    kinds: Int32[Array, " places"],
+    kinds: Int32[Array, " positions"],
     levels: Int32[Array, "kinds padded_outputs"],
 ) -> UInt8[Array, "rows bytes"]:
     """Bits of the outputs with no more differences than their level, without writing the products.
 
-    ``kinds`` says for each place of an image which row of ``levels`` holds there.
+    ``kinds`` says for each position of an image which row of ``levels`` holds there.
     """
     out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
     _reached(activations.view(np.uint32), weights, kinds, levels, out)

@@ -17,30 +17,30 @@ UNITS = [np.dtype(f"u{size}") for size in (8, 4, 2, 1)]
 
 @njit(nogil=True)
 def _reached(x: Any, thresholds: Any, out: Any) -> None:
-    batch, channels, places = x.shape
+    batch, channels, positions = x.shape
     whole = channels // 8
-    line = np.empty(places, np.uint8)
+    line = np.empty(positions, np.uint8)
     for n in range(batch):
         for byte in range(whole):
             first = 8 * byte
             rows, least = x[n, first : first + 8], thresholds[first : first + 8]
-            for place in range(places):
+            for position in range(positions):
                 bits = uint8(0)
                 for bit in range(8):
-                    bits |= uint8(rows[bit, place] >= least[bit]) << uint8(bit)
-                line[place] = bits
-            for place in range(places):
-                out[n, place, byte] = line[place]
-        for place in range(places if channels % 8 else 0):
+                    bits |= uint8(rows[bit, position] >= least[bit]) << uint8(bit)
+                line[position] = bits
+            for position in range(positions):
+                out[n, position, byte] = line[position]
+        for position in range(positions if channels % 8 else 0):
             bits = uint8(0)
             for channel in range(8 * whole, channels):
-                bits |= uint8(x[n, channel, place] >= thresholds[channel]) << uint8(channel & 7)
-            out[n, place, whole] = bits
+                bits |= uint8(x[n, channel, position] >= thresholds[channel]) << uint8(channel & 7)
+            out[n, position, whole] = bits
 
 
 def reached(
-    x: Float32[Array, "batch channels places"], thresholds: Float32[Array, " channels"]
-) -> UInt8[Array, "batch places bytes"]:
+    x: Float32[Array, "batch channels positions"], thresholds: Float32[Array, " channels"]
+) -> UInt8[Array, "batch positions bytes"]:
     """Bits of x >= threshold, channels innermost."""
     out = np.empty((x.shape[0], x.shape[2], -(-x.shape[1] // 8)), np.uint8)
     _reached(x, thresholds, out)
@@ -69,7 +69,7 @@ def _windows(padded: Any, kernel: int, stride: int, count: int, out: Any) -> Non
 def windows(
     image: UInt8[Array, "batch height width bytes"], kernel: int, stride: int, padding: int
 ) -> UInt8[Array, "batch rows columns kernel_bytes"]:
-    """The signs under the filter at each place, in one row; zeros outside the image."""
+    """The signs under the filter at each position, in one row; zeros outside the image."""
     batch, height, width, count = image.shape
     high, wide = height + 2 * padding, width + 2 * padding
     padded = np.zeros((batch, high, wide, count), np.uint8)

@@ -119,11 +119,11 @@ def _differences(table: Any, a: Any, row: int, stride: int, b: Any, panel: int, 
 
 
 @njit(nogil=True)
-def _store_products(out: Any, at: int, found: Any, length: int) -> None:
-    store_products(out, at, found[0], length)
-    store_products(out, at + GROUP, found[1], length)
-    store_products(out, at + 2 * GROUP, found[2], length)
-    store_products(out, at + 3 * GROUP, found[3], length)
+def _store_products(out: Any, at: int, counts: Any, length: int) -> None:
+    store_products(out, at, counts[0], length)
+    store_products(out, at + GROUP, counts[1], length)
+    store_products(out, at + 2 * GROUP, counts[2], length)
+    store_products(out, at + 3 * GROUP, counts[3], length)
 
 
 @njit(nogil=True)
@@ -148,7 +148,7 @@ def products(
     length: int,
     out: Array | None = None,
 ) -> Int32[Array, "padded_rows padded_outputs"]:
-    """Inner products of signs, length - 2 (number of places in which they differ).
+    """Inner products of signs, length - 2 (number of positions in which they differ).
 
     ``out`` is written to where it is given, and returned.
     """
@@ -159,40 +159,40 @@ def products(
 
 
 @njit(nogil=True)
-def _store_reached(out: Any, at: int, found: Any, levels: Any, level: int) -> None:
-    store_reached(out, at, found[0], levels, level)
-    store_reached(out, at + 2, found[1], levels, level + GROUP)
-    store_reached(out, at + 4, found[2], levels, level + 2 * GROUP)
-    store_reached(out, at + 6, found[3], levels, level + 3 * GROUP)
+def _store_reached(out: Any, at: int, counts: Any, levels: Any, level: int) -> None:
+    store_reached(out, at, counts[0], levels, level)
+    store_reached(out, at + 2, counts[1], levels, level + GROUP)
+    store_reached(out, at + 4, counts[2], levels, level + 2 * GROUP)
+    store_reached(out, at + 6, counts[3], levels, level + 3 * GROUP)
 
 
 @njit(nogil=True)
 def _reached(table: Any, a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     rows, stride = a.shape
     panels, pairs, _ = b.shape
-    places, outputs, width = kinds.shape[0], levels.shape[1], out.shape[1]
+    positions, outputs, width = kinds.shape[0], levels.shape[1], out.shape[1]
     for panel in range(panels):
         for row in range(0, rows, ROWS):
             one, two, three = _differences(
                 table, a, row * stride, stride, b, panel * pairs * PANEL, pairs
             )
             at, level = row * width + panel * (PANEL // 8), panel * PANEL
-            _store_reached(out, at, one, levels, kinds[row % places] * outputs + level)
-            _store_reached(out, at + width, two, levels, kinds[(row + 1) % places] * outputs + level)
+            _store_reached(out, at, one, levels, kinds[row % positions] * outputs + level)
+            _store_reached(out, at + width, two, levels, kinds[(row + 1) % positions] * outputs + level)
             _store_reached(
-                out, at + 2 * width, three, levels, kinds[(row + 2) % places] * outputs + level
+                out, at + 2 * width, three, levels, kinds[(row + 2) % positions] * outputs + level
             )
 
 
 def reached(
     activations: UInt8[Array, "padded_rows halves"],
     weights: UInt8[Array, "panels bytes panel"],
-    kinds: Int32[Array, " places"],
+    kinds: Int32[Array, " positions"],
     levels: Int16[Array, "kinds padded_outputs"],
 ) -> UInt8[Array, "padded_rows bytes"]:
     """Bits of the outputs with no more differences than their level, without writing the products.
 
-    ``kinds`` says for each place of an image which row of ``levels`` holds there.
+    ``kinds`` says for each position of an image which row of ``levels`` holds there.
     """
     out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
     _reached(DIFFERENCES, activations, weights, kinds, levels, out)

@@ -70,8 +70,8 @@ def add_looked_up(typing: Any, total: Any, row: Any, patterns: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         total, row, patterns = args
-        found = call(builder, "llvm.x86.avx2.pshuf.b", Bytes.vector, row, patterns)
-        return builder.add(total, found)
+        looked_up = call(builder, "llvm.x86.avx2.pshuf.b", Bytes.vector, row, patterns)
+        return builder.add(total, looked_up)
 
     return Bytes(Bytes, Bytes, Bytes), code
 

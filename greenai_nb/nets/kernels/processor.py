@@ -29,20 +29,20 @@ def best_kernel() -> str:
     The environment variable GREENAI_KERNEL overrides the choice. Raises ``ValueError`` for a name
     that is none of them, or one that this processor cannot run.
     """
-    found = features()
+    available = features()
     runnable = ["words", "carry_save"]
-    if "avx2" in found:
+    if "avx2" in available:
         runnable.append("lookup")
-    if asked := os.environ.get(KERNEL_VARIABLE):
-        if asked not in runnable:
+    if name := os.environ.get(KERNEL_VARIABLE):
+        if name not in runnable:
             raise ValueError(
-                f"{KERNEL_VARIABLE}={asked!r} is not a kernel of this processor, "
+                f"{KERNEL_VARIABLE}={name!r} is not a kernel of this processor, "
                 f"choose one of {', '.join(runnable)}"
             )
-        return asked
-    if "avx512vpopcntdq" in found:
+        return name
+    if "avx512vpopcntdq" in available:
         return "carry_save"
-    return "lookup" if "avx2" in found else "words"
+    return "lookup" if "avx2" in available else "words"
 
 
 @njit()

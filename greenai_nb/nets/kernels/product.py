@@ -1,21 +1,24 @@
 """One product of signs for all processors: pack, multiply, cut to size."""
 
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 from numpy import ndarray as Array
 
+from greenai_nb.checks import nearest
 from greenai_nb.nets.kernels.processor import best_kernel
 
 
-@cache
 def kernel(name: str) -> ModuleType:
     """The module of a kernel: ``words``, ``lookup`` or ``carry_save``."""
-    return import_module(f"greenai_nb.nets.kernels.{name}")
+    from greenai_nb.nets.kernels import carry_save, lookup, words
+
+    kernels = {"words": words, "lookup": lookup, "carry_save": carry_save}
+    if name not in kernels:
+        raise ValueError(f"kernel {name!r} is not known. {nearest(name, kernels)}")
+    return kernels[name]
 
 
 def pack_signs(positive: Bool[Array, "rows length"]) -> UInt8[Array, "rows bytes"]:
@@ -47,8 +50,7 @@ class PackedWeights:
         Outputs beyond ``self.outputs`` pad the last panel and mean nothing.
         """
         module = kernel(self.kernel)
-        found = module.products(module.pack_activations(rows), self.panels, self.length)
-        return found[: len(rows)]
+        return module.products(module.pack_activations(rows), self.panels, self.length)[: len(rows)]
 
     def levels(self, thresholds: Int32[Array, "kinds outputs"]) -> Array:
         """The most differences with which each output still reaches its threshold.
@@ -63,12 +65,12 @@ class PackedWeights:
         return levels
 
     def reached(
-        self, rows: UInt8[Array, "rows bytes"], kinds: Int32[Array, " places"], levels: Array
+        self, rows: UInt8[Array, "rows bytes"], kinds: Int32[Array, " positions"], levels: Array
     ) -> UInt8[Array, "rows output_bytes"]:
         """Bits of the outputs whose product reaches its threshold; the products are never written.
 
-        The places of an image repeat along the rows; ``kinds`` says which row of ``levels`` holds at
-        each.
+        The positions of an image repeat along the rows; ``kinds`` says which row of ``levels`` holds
+        for which.
         """
         module = kernel(self.kernel)
         bits = module.reached(module.pack_activations(rows), self.panels, kinds, levels)

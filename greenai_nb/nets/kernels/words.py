@@ -78,7 +78,7 @@ def naive_products(
 
 @njit(nogil=True)
 def _differences(row: Any, panel: Any, differ: Any) -> None:
-    """In how many places a row of activations differs from each output of a panel."""
+    """In how many positions a row of activations differs from each output of a panel."""
     words = len(row)
     whole = words // FUSED * FUSED
     differ[:] = 0
@@ -125,11 +125,11 @@ def products(
 @njit(nogil=True)
 def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     differ = np.empty(PANEL, np.uint64)
-    places = len(kinds)
+    positions = len(kinds)
     for panel in range(b.shape[0]):
         for row in range(a.shape[0]):
             _differences(a[row], b[panel], differ)
-            level = levels[kinds[row % places]]
+            level = levels[kinds[row % positions]]
             for byte in range(PANEL // 8):
                 bits = uint8(0)
                 for bit in range(8):
@@ -142,12 +142,12 @@ def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
 def reached(
     activations: UInt64[Array, "rows words"],
     weights: UInt64[Array, "panels words panel"],
-    kinds: Int32[Array, " places"],
+    kinds: Int32[Array, " positions"],
     levels: Int32[Array, "kinds padded_outputs"],
 ) -> UInt8[Array, "rows bytes"]:
     """Bits of the outputs with no more differences than their level.
 
-    ``kinds`` says for each place of an image which row of ``levels`` holds there.
+    ``kinds`` says for each position of an image which row of ``levels`` holds there.
     """
     out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
     _reached(activations, weights, kinds, levels, out)

@@ -1,33 +1,29 @@
-"""A notebook in a process of its own, with its threads, and with limits on memory and time.
+"""Execute a notebook in a kernel of its own, with its threads, and with limits on memory and time.
 
-The process and its kernel end with this one, whatever ends it: they wait on a pipe that closes then.
+Papermill injects the parameters, nbclient executes the cells. A kernel ends with this process, whatever
+ends that: ipykernel watches its parent. An interrupt from the keyboard does not reach it.
 """
 
-import json
 import os
-import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
+import nbformat
 import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from greenai_nb.lesson import project
+from greenai_nb.machine import MB
+from greenai_nb.suite.run.plan import THREADS, Job
 
-DONE, FAILED = "done", "failed"
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-PATIENCE_S = 5.0
-LOOK_EVERY_S = 0.25
+THREAD_VARIABLES = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"))
 KERNEL_ENVIRONMENT = {
     "JUPYTER_PLATFORM_DIRS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -38,124 +34,152 @@ KERNEL_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
+KILLED = "DeadKernelError: the kernel was killed; perhaps the machine's memory ran out"
+CHECK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a notebook may use: resident memory of process and kernel in MB, and wall seconds."""
+    """What a notebook may use: resident memory of its kernel with its children, and wall seconds."""
 
     memory_mb: float | None = None
     time_s: float | None = None
 
 
 @dataclass(frozen=True)
-class Order:
-    """A notebook to execute: where it lies, where the executed one goes, and what is injected."""
+class Execution:
+    """A notebook as far as it was executed: ``cell`` began last, and without an error all were."""
 
-    notebook: Path
-    output: Path
-    injected: Mapping[str, Any]
-    threads: int
-    results: Path
-    profile: str
+    notebook: nbformat.NotebookNode
+    cell: int | None
+    error: str
+    time_s: float
+    peak_ram_mb: float
 
 
-class NotebookProcess:
-    """Starts executing an order; ``events`` goes through what is said about it until the end.
+def environment(job: Job, results: Path, profile: str) -> dict[str, str]:
+    """What the kernel of a job has around it: its threads, and what a lesson asks of its run."""
+    return {
+        **os.environ,
+        **KERNEL_ENVIRONMENT,
+        **dict.fromkeys(THREAD_VARIABLES, str(job.parameters.get(THREADS, 1))),
+        project.RESULTS_VARIABLE: str(results.resolve()),
+        project.PROFILE_VARIABLE: profile,
+        project.NOTEBOOK_VARIABLE: job.name,
+        project.INTERACTIVE_VARIABLE: "0",
+    }
 
-    The last event is ``done``, with ``time_s`` and ``peak_ram_mb``, or ``failed``, with ``cell`` and
-    ``error``. What the notebook's process writes besides goes to ``log``.
+
+def execute(
+    job: Job,
+    environment: Mapping[str, str],
+    *,
+    on_cell: Callable[[int, int], None] = lambda cell, of: None,
+    limits: Limits | None = None,
+    stop: threading.Event | None = None,
+    log: IO[str] | int = subprocess.DEVNULL,
+) -> Execution:
+    """Execute a job's notebook from top to bottom, or to the first cell that fails.
+
+    ``on_cell`` gets the index of each cell that begins, and how many there are. ``stop`` is an event on
+    which the kernel is killed. What it writes outside its cells goes to ``log``.
     """
+    notebook = _prepared(job)
+    guard = _Guard(limits or Limits(), stop or threading.Event())
+    began: int | None = None
 
-    def __init__(self, order: Order, log: TextIO, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
-        self._broken = ""
-        environment = {
-            **os.environ,
-            **KERNEL_ENVIRONMENT,
-            **dict.fromkeys(THREAD_VARIABLES, str(order.threads)),
-            project.RESULTS_VARIABLE: str(order.results.resolve()),
-            project.PROFILE_VARIABLE: order.profile,
-            project.NOTEBOOK_VARIABLE: order.notebook.stem,
-            "GREENAI_INTERACTIVE": "0",
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "greenai_nb.suite.run.execute"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        content = {"notebook": str(order.notebook), "output": str(order.output)}
-        assert self._process.stdin
-        print(json.dumps(content | {"parameters": order.injected}), file=self._process.stdin, flush=True)
+    def guard_kernel(notebook: nbformat.NotebookNode) -> None:
+        guard.begin(psutil.Process(client.km.provisioner.pid))
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """What happens, event by event. Ends the process if the caller stops listening."""
-        assert self._process.stdin and self._process.stdout
-        if self._limits != Limits():
-            threading.Thread(target=self._guard, daemon=True).start()
-        last: dict[str, Any] = {"event": FAILED, "cell": None}
-        try:
-            for line in self._process.stdout:
-                last = json.loads(line)
-                if last["event"] != FAILED:
-                    yield last
-            self._process.wait()
-        finally:
-            self.stop(0.0)
-            self._process.stdin.close()
-        if last["event"] != DONE:
-            error = self._broken or last.get("error", "the process ended early")
-            yield {"event": FAILED, "cell": last["cell"], "error": error}
+    def begin_cell(cell: Any, cell_index: int) -> None:
+        nonlocal began
+        began = cell_index
+        on_cell(cell_index, len(notebook.cells))
 
-    def ask_to_end(self) -> None:
-        """Ask the process to shut its kernel down."""
-        self._process.send_signal(signal.SIGTERM)
+    client: Any = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        raise_on_iopub_timeout=True,
+        record_timing=False,
+        store_widget_state=False,
+        on_notebook_start=guard_kernel,
+        on_cell_start=begin_cell,
+        on_cell_executed=lambda **_: guard.measure(),
+    )
+    error, start = "", time.perf_counter()
+    try:
+        client.execute(env=dict(environment), stdout=log, stderr=log)
+    except CellExecutionError as problem:
+        error = f"{problem.ename}: {problem.evalue}"
+    except DeadKernelError:
+        error = guard.reason or KILLED
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    return Execution(notebook, began, error, time.perf_counter() - start, guard.peak_mb)
 
-    def stop(self, patience_s: float = PATIENCE_S) -> None:
-        """Ask it to end, and insist after a while."""
-        if self._process.poll() is None:
-            self.ask_to_end()
-            try:
-                self._process.wait(max(patience_s, 0.0))
-            except subprocess.TimeoutExpired:
-                self._end()
 
-    def _guard(self) -> None:
-        """End everything when a limit is broken."""
-        start, memory_mb = time.monotonic(), self._limits.memory_mb
-        while self._process.poll() is None:
-            if self._limits.time_s is not None and time.monotonic() - start > self._limits.time_s:
-                self._broken = f"it took more than {self._limits.time_s:g} s and was stopped"
-            if memory_mb is not None and (used := self._memory_mb()) > memory_mb:
-                self._broken = f"it used {used:.0f} MB, more than {memory_mb:g} MB, and was stopped"
-            if self._broken:
-                self._end()
-                return
-            time.sleep(LOOK_EVERY_S)
+def _prepared(job: Job) -> nbformat.NotebookNode:
+    """The notebook with a job's parameters, without outputs and without what another run left."""
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
 
-    def _end(self) -> None:
-        for each in self._family():
-            try:
-                each.kill()
-            except psutil.NoSuchProcess:
-                continue
+    notebook = load_notebook_node(str(job.lesson.path))
+    if job.injected:
+        notebook = parameterize_notebook(notebook, job.injected)
+    for part in (notebook, *notebook.cells):
+        for key in ("papermill", "execution"):
+            part.metadata.pop(key, None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
 
-    def _memory_mb(self) -> float:
-        total = 0
-        for each in self._family():
-            try:
-                total += each.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        return total / 1e6
+
+class _Guard:
+    """Measures a kernel while it lives, and kills it with its children for a reason that is told."""
+
+    def __init__(self, limits: Limits, stop: threading.Event) -> None:
+        self.peak_mb, self.reason = 0.0, ""
+        self._limits, self._stop = limits, stop
+
+    def begin(self, kernel: psutil.Process) -> None:
+        """Watch a kernel from now on, until it ends."""
+        self._kernel, self._start = kernel, time.monotonic()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def measure(self) -> None:
+        """Note the largest resident memory so far: of ever, or where that is not told, of all seen."""
+        with suppress(psutil.NoSuchProcess):
+            memory = self._kernel.memory_info()
+            peak_mb = getattr(memory, "peak_wset", memory.rss) / MB
+            with suppress(OSError, IndexError):  # not on Linux, or no longer
+                status = Path(f"/proc/{self._kernel.pid}/status").read_text()
+                peak_mb = float(status.partition("VmHWM:")[2].split()[0]) * 1024 / MB
+            self.peak_mb = max(self.peak_mb, peak_mb)
+
+    def _watch(self) -> None:
+        while self._kernel.is_running() and not self.reason:
+            self._stop.wait(CHECK_EVERY_S)
+            self.measure()
+            with suppress(psutil.NoSuchProcess):  # one has just ended
+                self.reason = self._broken()
+        with suppress(psutil.NoSuchProcess):
+            for process in self._family() if self.reason else ():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    def _broken(self) -> str:
+        """Which limit is broken, in words; an empty text if none is."""
+        most_s, most_mb = self._limits.time_s, self._limits.memory_mb
+        if self._stop.is_set():
+            return "it was stopped"
+        if most_s is not None and time.monotonic() - self._start > most_s:
+            return f"it took more than {most_s:g} s and was stopped"
+        if most_mb is not None:
+            used_mb = sum(process.memory_info().rss for process in self._family()) / MB
+            if used_mb > most_mb:
+                return f"it used {used_mb:.0f} MB, more than {most_mb:g} MB, and was stopped"
+        return ""
 
     def _family(self) -> list[psutil.Process]:
-        try:
-            parent = psutil.Process(self._process.pid)
-            return [*parent.children(recursive=True), parent]
-        except psutil.NoSuchProcess:
-            return []
+        return [*self._kernel.children(recursive=True), self._kernel]

@@ -3,17 +3,29 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.lesson.claims import load_claims
 from greenai_nb.lesson.parameters import Parameter, declared, resolve
 from greenai_nb.lesson.project import STAMP
-from greenai_nb.suite.run.fingerprint import fingerprint, source
+from greenai_nb.suite.run.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 ALL = "all"
 THREADS = "threads"
+
+
+class Status(StrEnum):
+    """How a job ended, or that there was nothing to do because its result was there already."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -23,19 +35,18 @@ class Lesson:
     name: str
     path: Path
     title: str
-    content: Mapping[str, Any]
+    content: "NotebookNode"
     parameters: Mapping[str, Parameter]
 
     @property
     def stamp(self) -> Mapping[str, Any]:
         """What the runner wrote when the committed outputs were made; empty before that."""
-        stamp: Mapping[str, Any] = self.content["metadata"].get(STAMP, {})
-        return stamp
+        return dict(self.content.metadata.get(STAMP, {}))
 
     @property
     def reads_records(self) -> bool:
         """Whether it is made from the other notebooks' records and so comes after them."""
-        return bool(self.content["metadata"].get("reads_records", False))
+        return bool(self.content.metadata.get("reads_records", False))
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -66,8 +77,7 @@ class Job:
 
 def lessons(folder: Path) -> dict[str, Lesson]:
     """The notebooks of the walk by name, in order; those that begin with ``_`` are not part of it."""
-    paths = sorted(folder.glob("[0-9]*.ipynb"))
-    return {path.stem: read_lesson(path) for path in paths}
+    return {path.stem: read_lesson(path) for path in sorted(folder.glob("[0-9]*.ipynb"))}
 
 
 def lesson_named(folder: Path, name: str) -> Lesson:
@@ -80,16 +90,14 @@ def lesson_named(folder: Path, name: str) -> Lesson:
 
 def read_lesson(path: Path) -> Lesson:
     """Read a notebook. Raises ``UsageError`` where it has no title or no right parameters cell."""
+    import nbformat  # takes a second, which the commands that read no notebook are spared
+
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise UsageError(f"{path.name} is not a notebook file ({error}). Restore it.") from error
-    tagged = [
-        source(cell)
-        for cell in content["cells"]
-        if "parameters" in cell.get("metadata", {}).get("tags", ())
-    ]
-    title = source(content["cells"][0]).splitlines()[0].lstrip("# ")
+        content = nbformat.read(path, as_version=4)
+        title = content.cells[0].source.splitlines()[0].lstrip("# ")
+    except (nbformat.ValidationError, ValueError, AttributeError, IndexError) as error:
+        raise UsageError(f"{path.name} is no notebook with a title ({error}). Restore it.") from error
+    tagged = [cell.source for cell in content.cells if "parameters" in cell.metadata.get("tags", ())]
     if len(tagged) != 1:
         raise UsageError(f"{path.name} has {len(tagged)} cells tagged parameters, needs one")
     try:
@@ -103,10 +111,10 @@ def select(walk: Mapping[str, Lesson], names: Sequence[str]) -> dict[str, Lesson
     """The lessons asked for, by name or number; all of them if none is named."""
     chosen = {}
     for name in names:
-        found = [each for each in walk if each == name or each.split("_")[0] == name]
-        if not found:
+        matching = [known for known in walk if name in (known, known.split("_")[0])]
+        if not matching:
             raise UsageError(f"no notebook {name!r}. {nearest(name, walk)}")
-        chosen[found[0]] = walk[found[0]]
+        chosen[matching[0]] = walk[matching[0]]
     return chosen or dict(walk)
 
 
@@ -138,9 +146,9 @@ def effective(
 def origin(lesson: Lesson, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
     """Where each effective parameter comes from: grid, profile, machine or notebook."""
     shared = {THREADS: "machine"} | dict.fromkeys(profile.get(ALL, {}), "profile")
-    found = shared | dict.fromkeys(profile.get(lesson.name, {}), "profile")
-    found |= dict.fromkeys(overrides, "grid")
-    return {name: found.get(name, "notebook") for name in lesson.parameters}
+    known = shared | dict.fromkeys(profile.get(lesson.name, {}), "profile")
+    known |= dict.fromkeys(overrides, "grid")
+    return {name: known.get(name, "notebook") for name in lesson.parameters}
 
 
 def make(
@@ -160,7 +168,7 @@ def make(
         if name not in known:
             raise UsageError(f"no notebook here has a parameter {name!r}. {nearest(name, known)}")
     jobs: list[Job] = []
-    for lesson in sorted(chosen.values(), key=lambda each: each.reads_records):
+    for lesson in sorted(chosen.values(), key=lambda lesson: lesson.reads_records):
         parameters = effective(lesson, profile, overrides, threads)
         others = [job.fingerprint for job in jobs] if lesson.reads_records else []
         mark = fingerprint_of(lesson, parameters, root, others)
@@ -188,11 +196,8 @@ def is_fresh(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> bool:
 
 def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> str:
     """The fingerprint that a lesson's committed outputs should carry: code, values, claims, package."""
-    others = (
-        [committed_fingerprint(each, walk, root) for each in walk.values() if not each.reads_records]
-        if lesson.reads_records
-        else []
-    )
+    read = [other for other in walk.values() if lesson.reads_records and not other.reads_records]
+    others = [committed_fingerprint(other, walk, root) for other in read]
     return fingerprint(lesson.content, lesson.defaults, root, [*others, *_claims_of(lesson, root)])
 
 
@@ -211,7 +216,6 @@ def _predicted(lesson: Lesson, parameters: Mapping[str, Any], out: Path) -> floa
 
 def _stamp_in(out: Path, name: str) -> Mapping[str, Any]:
     try:
-        stamp: Mapping[str, Any] = json.loads((out / f"{name}.ipynb").read_text())["metadata"][STAMP]
+        return dict(json.loads((out / f"{name}.ipynb").read_text())["metadata"][STAMP])
     except (OSError, ValueError, KeyError):
         return {}
-    return stamp

@@ -4,14 +4,12 @@ import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenai_nb import machine
 from greenai_nb.lesson.claims import Claim
-from greenai_nb.suite.run.fingerprint import source
-from greenai_nb.suite.run.plan import STAMP
+from greenai_nb.lesson.project import STAMP
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,27 +30,23 @@ class Row:
     provenance: str
 
 
-def ledger(claims: Mapping[str, Claim], found: Iterable[Mapping[str, Any]]) -> list[Row]:
+def ledger(claims: Mapping[str, Claim], records: Iterable[Mapping[str, Any]]) -> list[Row]:
     """Every claim with what was obtained for it, in the order of ``claims.yaml``."""
-    last = {record["claim"]: record for record in found if record["claim"]}
-    rows = []
-    for name, claim in claims.items():
-        if name not in last:
-            rows.append(Row(claim, "", NOT_RUN, claim.provenance))
-            continue
-        record = last[name]
-        text = NOT_OBTAINED
-        if _known(record["value"]):
-            text = f"{record['value']:.5g} {record['unit']}".strip()
-        if _known(record["lo"]) and _known(record["hi"]) and record["lo"] != record["hi"]:
-            text += f" [{record['lo']:.4g}, {record['hi']:.4g}]"
-        rows.append(Row(claim, text, record["verdict"], record["provenance"]))
-    return rows
+    last = {record["claim"]: record for record in records if record["claim"]}
+    return [
+        Row(claim, _obtained(last[name]), last[name]["verdict"], last[name]["provenance"])
+        if name in last
+        else Row(claim, "", NOT_RUN, claim.provenance)
+        for name, claim in claims.items()
+    ]
 
 
-def _known(number: float | None) -> bool:
-    """Whether a number was obtained; a table has NaN where a record has None."""
-    return number is not None and not math.isnan(number)
+def _obtained(record: Mapping[str, Any]) -> str:
+    """A number with its unit and interval; a table has NaN where a record has None."""
+    numbers = (record[key] for key in ("value", "lo", "hi"))
+    value, low, high = (math.nan if number is None else number for number in numbers)
+    text = NOT_OBTAINED if math.isnan(value) else f"{value:.5g} {record['unit']}".strip()
+    return f"{text} [{low:.4g}, {high:.4g}]" if low < high else text
 
 
 def closing_table(rows: Sequence[Row]) -> "Table":
@@ -75,40 +69,35 @@ def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
             for mime in PICTURES & output.get("data", {}).keys():
-                text = source({"source": output["data"][mime]})
+                text = output["data"][mime]
                 content = text.replace("\n", "") if mime == PNG else b64encode(text.encode()).decode()
                 alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
                 found.append((f"data:{mime};base64,{content}", alt))
     return found
 
 
-def page(
-    profile: str,
-    rows: Sequence[Row],
-    notebooks: Mapping[str, Mapping[str, Any]],
-    failed: Sequence[str],
-) -> str:
-    """The offline page of a run: verdicts, what each notebook cost, and every figure."""
-    from jinja2 import Environment
+def page(profile: str, rows: Sequence[Row], folder: Path, failed: Sequence[str]) -> str:
+    """The offline page of a run's folder: verdicts, what each notebook cost, and every figure."""
+    import nbformat
 
-    template = (files("greenai_nb.suite") / "report.html.j2").read_text()
     lessons = [
         {
-            "name": name,
-            "title": source(notebook["cells"][0]).splitlines()[0].lstrip("# "),
-            "stamp": notebook["metadata"][STAMP],
+            "name": path.stem,
+            "title": notebook.cells[0].source.splitlines()[0].lstrip("# "),
+            "stamp": notebook.metadata[STAMP],
             "figures": figures(notebook),
         }
-        for name, notebook in notebooks.items()
+        for path in sorted(folder.glob("*.ipynb"))
+        if (notebook := nbformat.read(path, as_version=4))
     ]
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
-        profile=profile, rows=rows, lessons=lessons, failed=failed, card=machine.card()
-    )
+    values = {"profile": profile, "claims": rows, "lessons": lessons, "failed": failed}
+    return render("run/report.html.j2", card=machine.card(), **values)
 
 
-def read_notebooks(out: Path) -> dict[str, Mapping[str, Any]]:
-    """The executed notebooks of a run by name."""
-    import json
+def render(template: str, **values: Any) -> str:
+    """A page from a template of the suite."""
+    from jinja2 import Environment, PackageLoader
 
-    return {path.stem: json.loads(path.read_text()) for path in sorted(out.glob("*.ipynb"))}
+    loader = PackageLoader("greenai_nb.suite", ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(template).render(values)

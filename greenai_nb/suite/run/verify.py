@@ -28,73 +28,65 @@ Record = Mapping[str, Any]
 class Agreement:
     """A record here and in the reference; ``agrees`` is None where that is not judged."""
 
-    notebook: str
-    name: str
-    unit: str
-    provenance: str
-    here: float
-    reference: float
-    agrees: bool | None
+    here: Record
+    reference: Record
 
     @property
     def difference(self) -> float:
         """Relative difference, (here - reference) / |reference|; infinite from a reference of zero."""
-        if self.here == self.reference:
+        here, reference = self.here["value"], self.reference["value"]
+        if here == reference:
             return 0.0
-        return (self.here - self.reference) / abs(self.reference) if self.reference else math.inf
+        return float((here - reference) / abs(reference)) if reference else math.inf
+
+    @property
+    def agrees(self) -> bool | None:
+        """By value, by interval or by verdict."""
+        here, reference = self.here, self.reference
+        if math.isclose(here["value"], reference["value"], rel_tol=EXACT):
+            return True
+        bounds = (here["lo"], here["hi"], reference["lo"], reference["hi"])
+        if None not in bounds and here["lo"] < here["hi"]:
+            return bool(here["lo"] <= reference["hi"] and reference["lo"] <= here["hi"])
+        return bool(here["verdict"] == reference["verdict"]) if here["claim"] else None
 
 
 def reference(walk: Mapping[str, Lesson]) -> list[dict[str, Any]]:
     """The records in the notebooks of the repository; none from one that was never published."""
-    found = []
+    published = []
     for lesson in walk.values():
         if lesson.stamp:
             parameters = lesson.defaults | dict(lesson.stamp.get("parameters", {}))
-            found += records.extract(lesson.content, lesson.name, parameters, lesson.stamp["profile"])
-    return found
+            published += records.extract(
+                lesson.content, lesson.name, parameters, lesson.stamp["profile"]
+            )
+    return published
 
 
 def agreements(here: Iterable[Record], committed: Iterable[Record]) -> list[Agreement]:
-    """Every record here that the reference has too, judged by the rules above."""
+    """Every number here that the reference has too."""
     known = {_key(record): record for record in committed if record["value"] is not None}
-    pairs = [(record, known[_key(record)]) for record in here if _key(record) in known]
     return [
-        Agreement(
-            one["notebook"],
-            one["claim"] or one["name"],
-            one["unit"],
-            one["provenance"],
-            one["value"],
-            other["value"],
-            _agrees(one, other),
-        )
-        for one, other in pairs
-        if one["value"] is not None
+        Agreement(record, known[_key(record)])
+        for record in here
+        if record["value"] is not None and _key(record) in known
     ]
 
 
-def table(found: Iterable[Agreement]) -> "Table":
+def table(pairs: Iterable[Agreement]) -> "Table":
     """What does not agree, and what is told only, the largest difference first."""
     from rich.table import Table
 
     shown = Table(title="Here and in the committed results")
     for column in ("notebook", "record", "here", "committed", "difference", "agrees"):
         shown.add_column(column, overflow="fold")
-    apart = [each for each in found if each.difference and not each.agrees]
-    for each in sorted(apart, key=lambda one: (one.agrees is None, -abs(one.difference))):
-        values = (f"{value:.5g} {each.unit}".strip() for value in (each.here, each.reference))
-        agrees = "not judged" if each.agrees is None else "[red]no[/red]"
-        shown.add_row(each.notebook, each.name, *values, f"{each.difference:+.1%}", agrees)
+    apart = [pair for pair in pairs if pair.difference and not pair.agrees]
+    for pair in sorted(apart, key=lambda pair: (pair.agrees is None, -abs(pair.difference))):
+        values = (f"{record['value']:.5g} {record['unit']}" for record in (pair.here, pair.reference))
+        agrees = "not judged" if pair.agrees is None else "[red]no[/red]"
+        name = pair.here["claim"] or pair.here["name"]
+        shown.add_row(pair.here["notebook"], name, *values, f"{pair.difference:+.1%}", agrees)
     return shown
-
-
-def _agrees(one: Record, other: Record) -> bool | None:
-    if math.isclose(one["value"], other["value"], rel_tol=EXACT):
-        return True
-    bounds = (one["lo"], one["hi"], other["lo"], other["hi"])
-    if None not in bounds and one["lo"] < one["hi"]:
-        return bool(one["lo"] <= other["hi"] and other["lo"] <= one["hi"])
-    return bool(one["verdict"] == other["verdict"]) if one["claim"] else None
 
 
 def _key(record: Record) -> tuple[str, str, str | None, str]:

@@ -2,7 +2,7 @@
 
 A run is named by its fingerprint, which covers notebook, parameters, package and lock. What the store
 holds is not run again, so a sweep that was cut off goes on where it was. Workers with another notebook,
-package or lock are found before anything runs, and one that joins later refuses: it computes the
+package or lock are named before anything runs, and one that joins later refuses: it computes the
 fingerprint itself. A worker that dies costs its own run, which another worker takes over.
 """
 
@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import platform
+import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -19,27 +20,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import nbformat
+
 from greenai_nb import machine
 from greenai_nb.checks import UsageError
 from greenai_nb.lesson import project
 from greenai_nb.lesson.parameters import resolve
-from greenai_nb.suite.run import fingerprint, plan, runner
-from greenai_nb.suite.run.kernel import DONE, FAILED, Limits, NotebookProcess, Order
-from greenai_nb.suite.sweep.store import RECEIPT, RUNS, Store
+from greenai_nb.suite.run import fingerprint, kernel, plan, runner
+from greenai_nb.suite.run.plan import Status
+from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RECORDS, RUNS, Receipt, Store
 
 if TYPE_CHECKING:
     from distributed import Client
 
-KEPT, REFUSED = "kept", "refused"
-SCHEDULER_LOST = "the scheduler is gone; what is finished is kept, the same command goes on"
-LIVES = 3  # workers that may die in a run before it counts as failed
-
-Watcher = Callable[[Mapping[str, Any]], None]
+REFUSED = "refused"
+SCHEDULER_LOST = "the scheduler is gone; what is finished is stored, the same command goes on"
+MAX_WORKER_DEATHS = 3  # in one run, before it counts as failed
+MAX_MEMORY_FRACTION = 0.9  # of the machine's memory, that runs side by side may be predicted to take
+HISTORY = 100  # runs of a store that tell what the next ones will take
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker is told: all it needs to run a notebook of its own checkout."""
+    """What a worker needs to know to run a notebook of its own checkout."""
 
     notebook: str
     parameters: Mapping[str, Any]
@@ -47,7 +51,58 @@ class Task:
     fingerprint: str
     profile: str
     store: str
-    limits: Limits
+    limits: kernel.Limits
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended: done, unchanged (it was done before), failed or refused."""
+
+    fingerprint: str
+    status: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of one notebook at one size, their store, and how many go side by side."""
+
+    lesson: plan.Lesson
+    profile: str
+    tasks: Sequence[Task]
+    store: Store
+    workers: int
+
+    def cost(self) -> tuple[float, float] | None:
+        """Seconds and MB of a run: of those in the store, or as published; None where nobody knows."""
+        costs = [
+            (receipt.time_s, receipt.peak_ram_mb)
+            for receipt in self.store.receipts(HISTORY)
+            if (receipt.notebook, receipt.profile) == (self.lesson.name, self.profile)
+        ]
+        if costs:
+            times, peaks = zip(*costs, strict=True)
+            return statistics.median(times), max(peaks)
+        stamp = self.lesson.stamp
+        is_published = stamp.get("profile") == self.profile
+        return (stamp["time_s"], stamp["peak_ram_mb"]) if is_published else None
+
+    def check_memory(self) -> None:
+        """Raise ``UsageError`` where the runs side by side may take more memory than there is."""
+        limit_mb, cost = machine.memory_limit_mb(), self.cost()
+        need_mb = self.workers * (self.tasks[0].limits.memory_mb or (cost[1] if cost else 0))
+        if need_mb > MAX_MEMORY_FRACTION * limit_mb:
+            raise UsageError(
+                f"{self.workers} runs of {self.lesson.name} side by side may take {need_mb:.0f} MB, and "
+                f"this machine has {limit_mb:.0f}. Take fewer --workers, or insist with --force."
+            )
+
+    def missing(self, retry: bool) -> tuple[list[Task], list[Task]]:
+        """The tasks to do, and those to leave out because they failed before."""
+        done, failed = self.store.fingerprints(), self.store.fingerprints(FAILED)
+        missing = [task for task in self.tasks if task.fingerprint not in done]
+        left_out = [task for task in missing if task.fingerprint in failed and not retry]
+        return [task for task in missing if task not in left_out], left_out
 
 
 def tasks(
@@ -56,7 +111,7 @@ def tasks(
     profile: str,
     shared: Mapping[str, Any],
     store: str,
-    limits: Limits,
+    limits: kernel.Limits,
 ) -> list[Task]:
     """The tasks of a sweep. Raises ``UsageError`` for a lesson that reads other runs' records.
 
@@ -65,13 +120,13 @@ def tasks(
     """
     if lesson.reads_records:
         raise UsageError(f"{lesson.name} is made from the records of others: there is nothing to sweep")
-    found = []
+    tasks = []
     for point in points:
         parameters = plan.effective(lesson, shared, point, threads=1)
         origin = plan.origin(lesson, shared, point)
-        mark = _fingerprint(lesson, parameters, profile)
-        found.append(Task(lesson.name, parameters, origin, mark, profile, store, limits))
-    return found
+        name = _fingerprint(lesson, parameters, profile)
+        tasks.append(Task(lesson.name, parameters, origin, name, profile, store, limits))
+    return tasks
 
 
 def _fingerprint(lesson: plan.Lesson, parameters: Mapping[str, Any], profile: str) -> str:
@@ -89,10 +144,12 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator["Client"]:
     from distributed import Client, LocalCluster
 
     settings = {
-        "distributed.scheduler.allowed-failures": LIVES,
+        "distributed.scheduler.allowed-failures": MAX_WORKER_DEATHS,
         "distributed.worker.daemon": False,
         "distributed.comm.timeouts.connect": "10s",
     }
+    local: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "silence_logs": 50}
+    local |= {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with dask.config.set(settings):
         if scheduler:
             try:
@@ -102,29 +159,43 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator["Client"]:
             with client:
                 yield client
         else:
-            options = {"threads_per_worker": 1, "processes": True, "memory_limit": 0}
-            place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-            with (
-                LocalCluster(n_workers=workers, silence_logs=50, **options, **place) as own,
-                Client(own) as client,
-            ):
+            with LocalCluster(n_workers=workers, processes=True, **local) as own, Client(own) as client:
                 yield client
 
 
-def run(client: "Client", todo: Sequence[Task], watch: Watcher) -> list[dict[str, Any]]:
-    """Run the tasks on a cluster's workers and tell of each end; gives how each ended.
+def run(client: "Client", todo: Sequence[Task], watch: Callable[[End], None]) -> list[End]:
+    """Run the tasks on a cluster's workers, and hand on each end as it comes.
 
-    An end has ``fingerprint``, ``status`` (done, kept, failed or refused), ``error`` and, for a run,
-    ``time_s``. Raises ``UsageError`` where a worker has another checkout, before anything runs, and
-    where the scheduler is lost; the store keeps what is finished.
+    Raises ``UsageError`` where a worker has another checkout, before anything runs, and where the
+    scheduler is lost; the store holds what is finished.
     """
+    from distributed import as_completed
     from distributed.client import ClosedClientError
+
+    waiting, ends = iter(todo), list[End]()
+    running: Any = as_completed(loop=client.loop)
+
+    def feed() -> None:
+        """Give every free thread of a worker a run: none waits behind another while a third idles."""
+        free = max(1, sum(client.nthreads().values())) - running.count()
+        for task in itertools.islice(waiting, max(0, free)):
+            running.add(client.submit(work, task, key=f"run-{task.fingerprint}", pure=False))
 
     try:
         _compare_checkouts(client, {task.notebook for task in todo})
-        return _run(client, todo, watch)
+        feed()
+        for future in running:
+            if future.cancelled():
+                raise UsageError(SCHEDULER_LOST)
+            name, problem = future.key.removeprefix("run-"), future.exception()
+            failed = End(name, Status.FAILED, f"{type(problem).__name__}: {problem}")
+            ends.append(failed if problem else future.result())
+            future.release()
+            feed()
+            watch(ends[-1])
     except (OSError, ClosedClientError) as error:
         raise UsageError(SCHEDULER_LOST) from error
+    return ends
 
 
 def _compare_checkouts(client: "Client", notebooks: Set[str]) -> None:
@@ -133,11 +204,11 @@ def _compare_checkouts(client: "Client", notebooks: Set[str]) -> None:
     for notebook in notebooks:
         here = checkout(notebook)
         there = client.run(checkout, notebook, on_error="return")
-        apart = sorted(address for address, mark in there.items() if mark != here)
-        if apart:
+        differing = sorted(address for address, theirs in there.items() if theirs != here)
+        if differing:
             raise UsageError(
-                f"{len(apart)} of {len(there)} workers have another {notebook}, package or lock: "
-                f"{', '.join(apart)}. Nothing was run; bring their checkouts to the version of this one."
+                f"{len(differing)} of {len(there)} workers have another {notebook}, package or lock: "
+                f"{', '.join(differing)}. Nothing was run; bring their checkouts to this one's version."
             )
 
 
@@ -147,85 +218,56 @@ def checkout(notebook: str) -> str:
     return plan.fingerprint_of(lesson, {}, project.root())
 
 
-def _run(client: "Client", todo: Sequence[Task], watch: Watcher) -> list[dict[str, Any]]:
-    from distributed import as_completed
-
-    waiting, ends = iter(todo), list[dict[str, Any]]()
-    running: Any = as_completed(loop=client.loop)
-
-    def feed() -> None:
-        """Give every free thread of a worker a run: none waits behind another while a third idles."""
-        free = max(1, sum(client.nthreads().values())) - running.count()
-        for task in itertools.islice(waiting, max(0, free)):
-            running.add(client.submit(work, task, key=f"run-{task.fingerprint}", pure=False))
-
-    feed()
-    for future in running:
-        if future.cancelled():
-            raise UsageError(SCHEDULER_LOST)
-        problem = future.exception()
-        failed = {"status": FAILED, "error": f"{type(problem).__name__}: {problem}"}
-        end = {"fingerprint": future.key.removeprefix("run-")}
-        end |= failed if problem else future.result()
-        future.release()
-        ends.append(end)
-        feed()
-        watch(end)
-    return ends
-
-
-def work(task: Task) -> dict[str, Any]:
-    """Run a task in this worker's checkout and keep the result in the store; says how it ended."""
-    store = Store(task.store)
+def work(task: Task) -> End:
+    """Run a task in this worker's checkout, and put the result into the store."""
+    store, end = Store(task.store), functools.partial(End, task.fingerprint)
     if store.has(task.fingerprint):
-        return {"status": KEPT, "error": ""}
+        return end(Status.UNCHANGED)
     lesson = plan.lesson_named(project.notebooks(), task.notebook)
     parameters = resolve(lesson.parameters, task.parameters, lesson.name)
     job = plan.Job(lesson, parameters, _fingerprint(lesson, parameters, task.profile), None)
     if job.fingerprint != task.fingerprint:
-        return {"status": REFUSED, "error": f"{platform.node()} has another notebook, package or lock"}
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        end = _execute(job, task, folder)
-        kind = RUNS if end["event"] == DONE else FAILED
-        receipt = {
-            "notebook": job.name,
-            "fingerprint": job.fingerprint,
-            "profile": task.profile,
-            "parameters": job.parameters,
-            "origin": task.origin,
-            "started": started,
-            "machine": machine.card(),
-            "revision": _revision(),
-            "lock": fingerprint.of_text((project.root() / "requirements.lock").read_text()),
-        }
-        receipt |= {key: value for key, value in end.items() if key != "event"}
-        (folder / RECEIPT).write_text(json.dumps(receipt, indent=1) + "\n")
+        return end(REFUSED, f"{platform.node()} has another notebook, package or lock")
+    with tempfile.TemporaryDirectory() as temporary:
+        error = _execute(job, task, Path(temporary))
         try:
-            store.keep(folder, job.fingerprint, kind)
-        except OSError as error:
-            return {"status": FAILED, "error": f"the store took nothing: {error}"}
-    if kind == RUNS:
-        store.forget(job.fingerprint)
-    return {"status": end["event"], "error": end.get("error", ""), "time_s": end.get("time_s")}
+            store.put(Path(temporary), job.fingerprint, FAILED if error else RUNS)
+        except OSError as problem:
+            return end(Status.FAILED, f"the store took nothing: {problem}")
+    if error:
+        return end(Status.FAILED, error)
+    store.remove(job.fingerprint, FAILED)
+    return end(Status.DONE)
 
 
-def _execute(job: plan.Job, task: Task, folder: Path) -> dict[str, Any]:
-    """Execute a job into a folder: the notebook, and its records where it ended well."""
-    output = folder / f"{job.name}.ipynb"
-    threads = int(job.parameters.get(plan.THREADS, 1))
-    order = Order(job.lesson.path, output, job.injected, threads, folder, task.profile)
+def _execute(job: plan.Job, task: Task, folder: Path) -> str:
+    """Execute a job, and write all that a run has into a folder; gives the error, if it failed."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     with (folder / "log.txt").open("w") as log:
-        *_, end = NotebookProcess(order, log, task.limits).events()
-    if end["event"] == DONE:
-        notebook = runner.stamped(output, job, task.profile, end)
-        output.write_text(json.dumps(notebook, indent=1) + "\n")
-        lines = [
-            json.dumps(each) + "\n" for each in runner.run_records(notebook, job.name, task.profile)
-        ]
-        (folder / "records.jsonl").write_text("".join(lines))
-    return end
+        environment = kernel.environment(job, folder, task.profile)
+        execution = kernel.execute(job, environment, limits=task.limits, log=log)
+    if not execution.error:
+        notebook = runner.stamped(execution, job, task.profile)
+        records = runner.run_records(notebook, job.name, task.profile)
+        (folder / RECORDS).write_text("".join(json.dumps(record) + "\n" for record in records))
+    (folder / f"{job.name}.ipynb").write_text(nbformat.writes(execution.notebook) + "\n")
+    receipt = Receipt(
+        notebook=job.name,
+        fingerprint=job.fingerprint,
+        profile=task.profile,
+        parameters=dict(job.parameters),
+        origin=dict(task.origin),
+        started=started,
+        machine=machine.card(),
+        revision=_revision(),
+        lock=fingerprint.of_text((project.root() / "requirements.lock").read_text()),
+        time_s=execution.time_s,
+        peak_ram_mb=execution.peak_ram_mb,
+        cell=execution.cell if execution.error else None,
+        error=execution.error,
+    )
+    (folder / RECEIPT).write_bytes(msgspec.json.format(msgspec.json.encode(receipt), indent=1))
+    return execution.error
 
 
 @functools.cache

@@ -1,10 +1,8 @@
 """The commands for what runs have left: ``greenai sweep``, ``report`` and ``verify``."""
 
-import signal
-import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,91 +10,68 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from greenai_nb import machine
-from greenai_nb.checks import UsageError
 from greenai_nb.lesson import project
 from greenai_nb.lesson.parameters import parse_assignments
 from greenai_nb.suite.run import plan
-from greenai_nb.suite.run.progress import console, errors
+from greenai_nb.suite.run.plan import Status
+from greenai_nb.suite.run.progress import console, errors, interruptible
 
 if TYPE_CHECKING:
-    from greenai_nb.suite.sweep.cluster import Task
-    from greenai_nb.suite.sweep.store import Store
+    from greenai_nb.suite.sweep.cluster import End, Sweep, Task
 
-FAILED_RUN, INTERRUPTED = 1, 130
-HISTORY = 100  # runs of a store that are asked what they took
-SAFE_SHARE = 0.9  # of the machine's memory, that runs side by side may be predicted to take
+FAILED_RUN = 1
+Texts = list[str] | None
+PARAMETERS = typer.Option(
+    "-p", "--parameter", metavar="NAME=GRID", help="As 1,2,3 or 0..9 or log(1e-5,1,6)."
+)
+OUT = typer.Option(help="Folder or fsspec address; results/sweep/NOTEBOOK by default.")
+SCHEDULER = typer.Option(help="A Dask scheduler that runs already, as tcp://host:8786.")
 
 
 def sweep(
     notebook: Annotated[str, typer.Argument(help="A notebook by name or number.")],
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p", "--parameter", metavar="NAME=GRID", help="As 1,2,3 or 0..9 or log(1e-5,1,6)."
-        ),
-    ] = None,
+    parameters: Annotated[Texts, PARAMETERS] = None,
     grid: Annotated[Path | None, typer.Option(help="A YAML file with parameters and zip.")] = None,
     zipped: Annotated[
-        list[str] | None, typer.Option("--zip", metavar="A,B", help="Names that move together.")
+        Texts, typer.Option("--zip", metavar="A,B", help="Names that move together.")
     ] = None,
     profile: Annotated[str, typer.Option(help="Size: ci, tutorial or paper.")] = "tutorial",
-    out: Annotated[
-        str | None, typer.Option(help="Folder or fsspec address; results/sweep/NOTEBOOK by default.")
-    ] = None,
+    out: Annotated[str | None, OUT] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Of the local cluster; one a core by default.")
     ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="A Dask scheduler that runs already, as tcp://host:8786.")
-    ] = None,
+    scheduler: Annotated[str | None, SCHEDULER] = None,
     memory_mb: Annotated[float | None, typer.Option(min=1, help="Memory that a run may use.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Time that a run may take.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run again what has failed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start though memory may not do.")] = False,
 ) -> None:
     """Run one notebook at many settings on a Dask cluster; the same command goes on where it was."""
-    from greenai_nb.suite.run import runner
-    from greenai_nb.suite.run.kernel import FAILED, Limits
-    from greenai_nb.suite.sweep import cluster as engine
-    from greenai_nb.suite.sweep import grid as grids
-    from greenai_nb.suite.sweep import store
+    from greenai_nb.suite.run import kernel
+    from greenai_nb.suite.run.runner import results_folder
+    from greenai_nb.suite.sweep.cluster import REFUSED, Sweep, tasks
+    from greenai_nb.suite.sweep.store import Store
 
     walk = plan.lessons(project.notebooks())
     (lesson,) = plan.select(walk, [notebook]).values()
-    asked, together = grids.read_grid(grid) if grid else ({}, [])
-    asked |= parse_assignments(parameters or [])
-    together += [[name.strip() for name in group.split(",")] for group in zipped or []]
-    points = grids.points(lesson.parameters, asked, together)
+    points = _points(lesson, parameters or [], zipped or [], grid)
     shared = plan.read_profile(project.notebooks(), profile, walk)
-    address = out or str(project.root() / "results" / "sweep" / lesson.name)
-    address = address if "://" in address else str(Path(address).resolve())
-    limits = Limits(memory_mb, 60 * minutes if minutes else None)
-    every = engine.tasks(lesson, points, profile, shared, address, limits)
-    side_by_side = workers or machine.cores()
-    place = store.Store(address)
-    place.check()
-    time_s, peak_mb = _recorded(lesson, place, profile)
+    limits = kernel.Limits(memory_mb, 60 * minutes if minutes else None)
+    store = Store(out or str(project.root() / "results" / "sweep" / lesson.name))
+    all_runs = tasks(lesson, points, profile, shared, store.address, limits)
+    whole = Sweep(lesson, profile, all_runs, store, workers or machine.cores())
+    store.check()
     if not (force or scheduler):
-        _refuse_what_does_not_fit(lesson, side_by_side, memory_mb or peak_mb)
-    with nullcontext() if "://" in address else runner.results_folder(Path(address)):
-        done, failed = place.kept(), place.kept(FAILED)
-        missing = [task for task in every if task.fingerprint not in done]
-        skipped = [task for task in missing if task.fingerprint in failed and not retry]
-        todo = [task for task in missing if task not in skipped]
-        console.print(
-            f"{lesson.name}: {len(every)} runs, {len(every) - len(missing)} done before, "
-            f"{len(skipped)} failed before (--retry runs them again), {len(todo)} to do; {address}",
-            soft_wrap=True,
-        )
-        if todo and time_s and peak_mb:
-            expected = len(todo) * time_s / side_by_side / 60
-            console.print(f"about {expected:.1f} minutes, {peak_mb:.0f} MB a run, from what is recorded")
-        ends = _run(todo, side_by_side, scheduler) if todo else []
-    bad = [end for end in ends if end["status"] in (FAILED, engine.REFUSED)]
+        whole.check_memory()
+    with nullcontext() if "://" in store.address else results_folder(Path(store.address)):
+        todo, left_out = whole.missing(retry)
+        _announce(whole, len(todo), len(left_out))
+        ends = _run(todo, whole.workers, scheduler) if todo else []
+    bad = [end for end in ends if end.status in (Status.FAILED, REFUSED)]
     for end in bad:
-        errors.print(f"[red]{end['fingerprint']} {end['status']}[/red]: {end['error']}", soft_wrap=True)
-    _write_page(address)
-    if bad or skipped:
+        errors.print(f"[red]{end.fingerprint} {end.status}[/red]: {end.error}", soft_wrap=True)
+    _write_page(store.address)
+    if bad or left_out:
         raise typer.Exit(FAILED_RUN)
 
 
@@ -107,10 +82,10 @@ def report(
     ] = None,
 ) -> None:
     """Make one offline page of each sweep, and a tidy table of all their records."""
-    from greenai_nb.suite.sweep.table import collect, write
+    from greenai_nb.suite.sweep.table import write
 
     if table:
-        write(collect(stores), table)
+        write(stores, table)
         console.print(f"table: {table}", soft_wrap=True)
     for address in stores:
         _write_page(address)
@@ -129,14 +104,14 @@ def verify(
     from greenai_nb.suite.run import report as pages
     from greenai_nb.suite.run import verify as judging
 
-    place = folder or project.root() / "results" / project.DEFAULT_PROFILE
-    here, walk = records.read(place), plan.lessons(project.notebooks())
+    run = folder or project.root() / "results" / project.DEFAULT_PROFILE
+    here, walk = records.read(run), plan.lessons(project.notebooks())
     rows = pages.ledger(claims.load_claims(), here)
     console.print(pages.closing_table(rows))
-    found = judging.agreements(here, judging.reference(walk))
-    if (departures := judging.table(found)).row_count:
+    agreements = judging.agreements(here, judging.reference(walk))
+    if (departures := judging.table(agreements)).row_count:
         console.print(departures)
-    judged = [each.agrees for each in found if each.agrees is not None]
+    judged = [agreement.agrees for agreement in agreements if agreement.agrees is not None]
     verdicts = Counter(row.verdict for row in rows)
     said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     console.print(
@@ -146,39 +121,38 @@ def verify(
         raise typer.Exit(FAILED_RUN)
 
 
-def _recorded(
-    lesson: plan.Lesson, place: "Store", profile: str
-) -> tuple[float, float] | tuple[None, None]:
-    """Seconds and MB of a run: of those in the store, or as published, at the same size."""
-    found = [
-        (receipt["time_s"], receipt["peak_ram_mb"])
-        for receipt in place.receipts(HISTORY)
-        if (receipt["notebook"], receipt["profile"]) == (lesson.name, profile)
-    ]
-    if found:
-        times, peaks = zip(*found, strict=True)
-        return statistics.median(times), max(peaks)
-    stamp = lesson.stamp
-    return (stamp["time_s"], stamp["peak_ram_mb"]) if stamp.get("profile") == profile else (None, None)
+def _points(
+    lesson: plan.Lesson, parameters: Sequence[str], zipped: Sequence[str], grid: Path | None
+) -> list[dict[str, Any]]:
+    """The parameter sets that a file and the command line ask for together."""
+    from greenai_nb.suite.sweep.grid import GridFile, points, read_grid
+
+    file = read_grid(grid) if grid else GridFile({})
+    groups = [[name.strip() for name in group.split(",")] for group in zipped]
+    return points(lesson.parameters, file.parameters | parse_assignments(parameters), file.zip + groups)
 
 
-def _refuse_what_does_not_fit(lesson: plan.Lesson, side_by_side: int, need_mb: float | None) -> None:
-    limit_mb = machine.memory_limit_mb()
-    if limit_mb and need_mb and side_by_side * need_mb > SAFE_SHARE * limit_mb:
-        raise UsageError(
-            f"{side_by_side} runs of {lesson.name} side by side may take {side_by_side * need_mb:.0f} "
-            f"MB, and this machine has {limit_mb:.0f}. Take fewer --workers, or insist with --force."
-        )
+def _announce(whole: "Sweep", todo: int, left_out: int) -> None:
+    """Say how many runs there are, and what they will take."""
+    done = len(whole.tasks) - todo - left_out
+    console.print(
+        f"{whole.lesson.name}: {len(whole.tasks)} runs, {done} done before, {left_out} failed before "
+        f"(--retry runs them again), {todo} to do; {whole.store.address}",
+        soft_wrap=True,
+    )
+    if todo and (cost := whole.cost()):
+        minutes = todo * cost[0] / whole.workers / 60
+        console.print(f"about {minutes:.1f} minutes, {cost[1]:.0f} MB a run, from what is recorded")
 
 
-def _run(todo: Sequence["Task"], workers: int, scheduler: str | None) -> list[dict[str, Any]]:
+def _run(todo: Sequence["Task"], workers: int, scheduler: str | None) -> list["End"]:
     """Run on a cluster, and say at every end how many are done, have failed and are left."""
-    from greenai_nb.suite.sweep import cluster as engine
+    from greenai_nb.suite.sweep import cluster
 
     counts, start = Counter[str](), time.monotonic()
 
-    def watch(end: Mapping[str, Any]) -> None:
-        counts[end["status"]] += 1
+    def watch(end: "End") -> None:
+        counts[end.status] += 1
         left = len(todo) - counts.total()
         minutes = (time.monotonic() - start) / counts.total() * left / 60
         said = ", ".join(f"{count} {status}" for status, count in counts.items())
@@ -187,15 +161,9 @@ def _run(todo: Sequence["Task"], workers: int, scheduler: str | None) -> list[di
             f"{said}, {running} running, {left} left, about {minutes:.1f} minutes", soft_wrap=True
         )
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with engine.cluster(min(workers, len(todo)), scheduler) as client:
-            console.print(f"dashboard: {client.dashboard_link}", soft_wrap=True)
-            return engine.run(client, todo, watch)
-    except KeyboardInterrupt:
-        errors.print("stopped; finished runs are kept, the same command goes on")
-        raise typer.Exit(INTERRUPTED) from None
+    with interruptible("runs"), cluster.cluster(min(workers, len(todo)), scheduler) as client:
+        console.print(f"dashboard: {client.dashboard_link}", soft_wrap=True)
+        return cluster.run(client, todo, watch)
 
 
 def _write_page(address: str) -> None:
@@ -205,10 +173,10 @@ def _write_page(address: str) -> None:
     from greenai_nb.suite.sweep.store import Store, as_folder
     from greenai_nb.suite.sweep.table import collect, failures
 
-    place = Store(address)
-    if not place.kept():
+    store = Store(address)
+    if not store.fingerprints():
         return
     with as_folder(address) as folder:
-        content = report.page(folder, collect(folder), failures(folder), load_claims())
-    place.write("index.html", content)
+        page = report.page(folder, collect(folder), failures(folder), load_claims())
+    store.write("index.html", page.encode())
     console.print(f"open {address}/index.html", soft_wrap=True)

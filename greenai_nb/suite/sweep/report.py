@@ -3,28 +3,27 @@
 import base64
 import itertools
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greenai_nb.intervals import student_interval
+from greenai_nb.intervals import CONFIDENCE
 from greenai_nb.lesson.claims import Claim, Obtained, judge
-from greenai_nb.suite.run.kernel import FAILED
-from greenai_nb.suite.sweep.store import RUNS
+from greenai_nb.suite.run.report import render
+from greenai_nb.suite.sweep.store import FAILED, RUNS, Receipt
 from greenai_nb.suite.sweep.table import PARAMETER
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Claims = Mapping[str, Claim]
 SEEDS = {PARAMETER + "seed", PARAMETER + "seeds"}
 QUANTITY = ["notebook", "metric", "claim", "unit", "provenance"]
+TOTALS = ("energy_j", "cpu_s")
 ENVIRONMENT = ("processor", "versions", "revision", "lock")
-MOST_METRICS = 30
+MAX_METRICS = 30
 WIDE = 100.0  # values that span more than this factor are drawn on a logarithmic axis
 
 
@@ -38,6 +37,11 @@ class Finding:
     provenance: str
     obtained: Obtained
 
+    @property
+    def verdict(self) -> str:
+        """Whether the claim holds at this setting."""
+        return self.obtained.verdict
+
 
 def varied(frame: "pd.DataFrame") -> list[str]:
     """Columns of the parameters that take several values, those of seeds left out."""
@@ -46,19 +50,23 @@ def varied(frame: "pd.DataFrame") -> list[str]:
     return [name for name in names if runs[name].nunique(dropna=False) > 1]
 
 
-def summary(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Each metric of each notebook at each setting: mean over runs, Student interval at 95 %, count.
+def means(frame: "pd.DataFrame", keys: Sequence[str]) -> "pd.DataFrame":
+    """Mean over the runs of each group, its Student interval at 95 %, and their number.
 
-    A metric that a run recorded twice counts with its last value. Values of different provenance, or
-    for different claims, stand apart.
+    A metric that a run recorded twice counts with its last value. Where a run obtained no number, the
+    mean is NaN.
     """
-    import pandas as pd
+    from scipy.stats import t
 
-    parts = [_means(part, [*QUANTITY, *varied(part)]) for _, part in frame.groupby("notebook")]
-    return pd.concat(parts or [_means(frame, QUANTITY)], ignore_index=True)
+    rows = frame.drop_duplicates(["run", *QUANTITY], keep="last")
+    values = rows.groupby(list(keys), dropna=False)["value"]
+    table = values.agg(count="size", known="count", mean="mean", sem="sem").reset_index()
+    half = (table.pop("sem") * t.ppf((1 + CONFIDENCE) / 2, table["count"] - 1)).fillna(0)
+    mean = table["mean"].where(table.pop("known") == table["count"])
+    return table.assign(mean=mean, low=mean - half, high=mean + half)
 
 
-def verdicts(frame: "pd.DataFrame", claims: Claims) -> list[Finding]:
+def verdicts(frame: "pd.DataFrame", claims: Mapping[str, Claim]) -> list[Finding]:
     """The claims that have records, at each setting, in the order of ``claims``.
 
     Several runs are judged together by their values; a single one keeps the verdict that it had.
@@ -67,8 +75,8 @@ def verdicts(frame: "pd.DataFrame", claims: Claims) -> list[Finding]:
     for name, claim in claims.items():
         whole = frame[frame["notebook"] == claim.notebook]
         names = varied(whole)
-        found = whole[whole["claim"] == name].drop_duplicates("run", keep="last")
-        groups: Any = found.groupby(["profile", "provenance", *names], dropna=False)
+        rows = whole[whole["claim"] == name].drop_duplicates("run", keep="last")
+        groups: Any = rows.groupby(["profile", "provenance", *names], dropna=False)
         for (profile, provenance, *values), part in groups:
             if len(part) > 1:
                 obtained = judge(claim, part["value"].tolist(), profile)
@@ -80,66 +88,48 @@ def verdicts(frame: "pd.DataFrame", claims: Claims) -> list[Finding]:
     return findings
 
 
-def page(store: Path | str, frame: "pd.DataFrame", failed: Sequence[Any], claims: Claims) -> str:
+def page(
+    store: Path | str, frame: "pd.DataFrame", failed: Sequence[Receipt], claims: Mapping[str, Claim]
+) -> str:
     """The offline page of a sweep; its links hold where it lies in the store."""
-    from jinja2 import Environment
-
+    folder = Path(store)
+    frame = frame.sort_values("notebook", kind="stable").fillna({"claim": "", "unit": ""})
     names: dict[Any, list[str]] = {name: varied(part) for name, part in frame.groupby("notebook")}
-    whole = frame.sort_values("notebook", kind="stable").fillna({"claim": "", "unit": ""})
-    metrics: Any = whole.groupby(QUANTITY, sort=False)
-    shown = [_metric(part, names[key[0]]) for key, part in itertools.islice(metrics, MOST_METRICS)]
-    place = Path(store)
+    metrics: Any = frame.groupby(QUANTITY, sort=False)
     runs = frame.drop_duplicates("run")
-    finished = []
-    for run in runs.to_dict("records"):
-        link = _link(place, RUNS, run["run"], run["notebook"])
-        finished.append((run, _setting(names[run["notebook"]], run), link))
-    lost = [(run, _link(place, FAILED, run["fingerprint"], run["notebook"])) for run in failed]
-    cards = {name: runs[name].fillna("unknown").value_counts().to_dict() for name in ENVIRONMENT}
-    jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = (files("greenai_nb.suite") / "sweep_report.html.j2").read_text()
-    return jinja.from_string(template).render(
-        store=place.resolve().name,
-        findings=verdicts(frame, claims),
-        metrics=shown,
-        left_out=metrics.ngroups - len(shown),
-        receipts=list(_receipts(frame)),
-        environment=cards,
+    finished = [
+        (run, _setting(names[run["notebook"]], run), _link(folder, RUNS, run["run"], run["notebook"]))
+        for run in runs.to_dict("records")
+    ]
+    return render(
+        "sweep/report.html.j2",
+        store=folder.resolve().name,
+        claims=verdicts(frame, claims),
+        metrics=[_metric(part, names[key[0]]) for key, part in itertools.islice(metrics, MAX_METRICS)],
+        left_out=max(0, metrics.ngroups - MAX_METRICS),
+        totals=_totals(frame),
+        environment={
+            name: runs[name].fillna("unknown").value_counts().to_dict() for name in ENVIRONMENT
+        },
         runs=finished,
-        failed=lost,
+        failed=[(run, _link(folder, FAILED, run.fingerprint, run.notebook)) for run in failed],
     )
-
-
-def _means(part: "pd.DataFrame", keys: list[str]) -> "pd.DataFrame":
-    """Count, mean and interval over the runs of each group; groups of one size are done at once."""
-    rows = part.drop_duplicates(["run", *QUANTITY], keep="last")
-    grouped = rows.groupby(keys, dropna=False)
-    group = grouped.ngroup().to_numpy()
-    values = rows["value"].to_numpy(float)[np.argsort(group, kind="stable")]
-    count = np.bincount(group)
-    start = np.cumsum(count) - count
-    table = grouped.size().reset_index(name="count")
-    ends = np.empty((3, len(count)))
-    for size in np.unique(count):
-        same = np.flatnonzero(count == size)
-        ends[:, same] = student_interval(values[start[same] + np.arange(size)[:, None]])
-    return table.assign(mean=ends[0], low=ends[1], high=ends[2])
 
 
 def _metric(part: "pd.DataFrame", names: Sequence[str]) -> dict[str, Any]:
     """A metric for the page: a table over each varied parameter, and a picture if it is a number."""
-    whole: dict[Any, Any] = _means(part, QUANTITY).iloc[0].to_dict()
+    whole: dict[Any, Any] = means(part, QUANTITY).iloc[0].to_dict()
     unit = f" ({whole['unit']})" if whole["unit"] else ""
     label = f"{whole['metric']}{unit}, {whole['provenance']}"
     tables = []
     for name in names:
-        means, parameter = _means(part, [name]), name.removeprefix(PARAMETER)
-        rows = [(row[name], row) for row in means.to_dict("records")]
-        tables.append((parameter, rows, _picture(means, name, label)))
+        table = means(part, [name])
+        rows = [(row[name], row) for row in table.to_dict("records")]
+        tables.append((name.removeprefix(PARAMETER), rows, _picture(table, name, label)))
     return {**whole, "tables": tables}
 
 
-def _picture(means: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | None:
+def _picture(table: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | None:
     """Mean and interval over a parameter, in base64 and in words; None where nothing can be drawn."""
     import matplotlib as mpl
     import pandas as pd
@@ -148,10 +138,10 @@ def _picture(means: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | 
     from greenai_nb.show.figure import png
     from greenai_nb.show.style import BLUE, use_style
 
-    values = means[name].infer_objects()
+    values = table[name].infer_objects()
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         return None
-    points = means[[name, "mean", "low", "high"]].to_numpy(float)
+    points = table[[name, "mean", "low", "high"]].to_numpy(float)
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
         return None
@@ -168,7 +158,7 @@ def _picture(means: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | 
         ax.set_ylabel(textwrap.fill(label, 36), parse_math=False)
         data = base64.b64encode(png(fig)).decode()
     ends = (0, -1, mean.argmin(), mean.argmax())
-    first, last, least, most = (f"{mean[at]:.4g} at {x[at]:g}" for at in ends)
+    first, last, least, most = (f"{mean[i]:.4g} at {x[i]:g}" for i in ends)
     alt = (
         f"{label}, over {parameter}{' on a logarithmic axis' if is_wide else ''}, {len(x)} values: the "
         f"mean goes from {first} to {last}; least {least}, most {most}. Bars are 95 % intervals."
@@ -176,16 +166,17 @@ def _picture(means: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | 
     return data, alt
 
 
-def _receipts(frame: "pd.DataFrame") -> Iterator[tuple[Any, ...]]:
-    """Totals over runs of joules and seconds, one for each provenance: value, low, high, and runs."""
-    for name in ("energy_j", "cpu_s"):
-        rows = frame[frame["metric"] == name]
-        rows = rows.assign(lo=rows["lo"].fillna(rows["value"]), hi=rows["hi"].fillna(rows["value"]))
-        for (unit, provenance), part in rows.groupby(["unit", "provenance"], dropna=False):
-            total = part[["value", "lo", "hi"]].sum().tolist()
-            yield name, unit, provenance, total, part["run"].nunique()
+def _totals(frame: "pd.DataFrame") -> list[dict[Any, Any]]:
+    """Joules and seconds over all runs, each provenance for itself, with the number of runs."""
+    rows = frame[frame["metric"].isin(TOTALS)]
+    rows = rows.assign(low=rows["lo"].fillna(rows["value"]), high=rows["hi"].fillna(rows["value"]))
+    keys, sums = ["metric", "unit", "provenance"], dict.fromkeys(("value", "low", "high"), "sum")
+    groups = rows.groupby(keys, dropna=False, as_index=False)
+    totals: list[dict[Any, Any]] = groups.agg({**sums, "run": "nunique"}).to_dict("records")
     runs = frame.drop_duplicates("run")
-    yield "time_s", "s", "measured", [runs["time_s"].sum()] * 3, len(runs)
+    time_s = dict.fromkeys(sums, runs["time_s"].sum())
+    own = {"metric": "time_s", "unit": "s", "provenance": "measured", "run": len(runs)}
+    return [*totals, own | time_s]
 
 
 def _link(store: Path, kind: str, fingerprint: str, notebook: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the runs of a sweep are kept: a local folder, or any place that fsspec can write to.
+"""Where the runs of a sweep are stored: a local folder, or any address that fsspec can write to.
 
     runs/<fingerprint>/     notebook, records.jsonl, log.txt, and run.json, which comes last
     failed/<fingerprint>/   the same of a run that failed, with its error in run.json
@@ -6,7 +6,6 @@
 A run counts once its ``run.json`` is there, so what was cut off half way is simply not there yet.
 """
 
-import json
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -14,10 +13,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from greenai_nb.checks import UsageError
-from greenai_nb.suite.run.kernel import FAILED
+import fsspec
+import msgspec
 
-RUNS, RECEIPT = "runs", "run.json"
+from greenai_nb.checks import UsageError
+
+RUNS, FAILED, RECEIPT, RECORDS = "runs", "failed", "run.json", "records.jsonl"
+
+
+class Receipt(msgspec.Struct, kw_only=True):
+    """What ``run.json`` says of a run."""
+
+    notebook: str
+    fingerprint: str
+    profile: str
+    parameters: dict[str, Any]
+    origin: dict[str, str]
+    started: str
+    machine: dict[str, Any]
+    revision: str | None
+    lock: str
+    time_s: float
+    peak_ram_mb: float
+    cell: int | None = None
+    error: str = ""
 
 
 @contextmanager
@@ -36,70 +55,63 @@ class Store:
     """A place for runs, by its path or address. Raises ``UsageError`` for a kind fsspec has not."""
 
     def __init__(self, address: str) -> None:
-        import fsspec
-
-        self.address = address
+        self.address = address if "://" in address else str(Path(address).resolve())
         try:
-            self._files, self._root = fsspec.core.url_to_fs(address)
+            self._files, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError) as error:
             raise UsageError(f"no store at {address}: {error}") from error
 
     def check(self) -> None:
         """Write and remove a small file. Raises ``UsageError`` where that is refused."""
-        probe = f"{self._root}/.probe.{uuid.uuid4().hex}"
+        probe = f".probe.{uuid.uuid4().hex}"
         try:
-            self._files.makedirs(self._root, exist_ok=True)
-            self._files.pipe_file(probe, b"")
-            self._files.rm_file(probe)
+            self.write(probe, b"")
+            self._files.rm_file(f"{self._root}/{probe}")
         except OSError as error:
             raise UsageError(
                 f"cannot write to {self.address} ({error.strerror or error}). Choose another with --out."
             ) from error
 
-    def has(self, fingerprint: str, kind: str = RUNS) -> bool:
-        """Whether a run is kept."""
-        return bool(self._files.exists(f"{self._root}/{kind}/{fingerprint}/{RECEIPT}"))
+    def has(self, fingerprint: str) -> bool:
+        """Whether a run is finished."""
+        return bool(self._files.exists(f"{self._root}/{RUNS}/{fingerprint}/{RECEIPT}"))
 
-    def kept(self, kind: str = RUNS) -> set[str]:
-        """The fingerprints of all runs that are kept, from one listing."""
+    def fingerprints(self, kind: str = RUNS) -> set[str]:
+        """The runs that are stored, from one listing."""
         self._files.invalidate_cache()
-        found = self._files.glob(f"{self._root}/{kind}/*/{RECEIPT}")
-        return {PurePosixPath(path).parent.name for path in found}
+        paths = self._files.glob(f"{self._root}/{kind}/*/{RECEIPT}")
+        return {PurePosixPath(path).parent.name for path in paths}
 
-    def keep(self, folder: Path, fingerprint: str, kind: str = RUNS) -> None:
+    def put(self, folder: Path, fingerprint: str, kind: str = RUNS) -> None:
         """Take over the files of a run, its receipt last. Raises ``OSError`` where that is refused."""
-        target = f"{self._root}/{kind}/{fingerprint}"
-        self._files.makedirs(target, exist_ok=True)
-        for path in sorted(folder.iterdir(), key=lambda each: each.name == RECEIPT):
-            aside = f"{target}/.{path.name}.{uuid.uuid4().hex}"
-            self._files.put_file(str(path), aside)
-            self._files.mv(aside, f"{target}/{path.name}")
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == RECEIPT):
+            self.write(f"{kind}/{fingerprint}/{path.name}", path.read_bytes())
 
-    def write(self, name: str, text: str) -> None:
-        """Write a file beside the runs, aside and renamed."""
-        aside = f"{self._root}/.{name}.{uuid.uuid4().hex}"
-        self._files.pipe_file(aside, text.encode())
-        self._files.mv(aside, f"{self._root}/{name}")
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all. Raises ``OSError`` where that is refused."""
+        path = PurePosixPath(self._root, name)
+        partial = f"{path.parent}/.{path.name}.{uuid.uuid4().hex}"
+        self._files.makedirs(str(path.parent), exist_ok=True)
+        self._files.pipe_file(partial, content)
+        self._files.mv(partial, str(path))
 
-    def receipts(self, most: int) -> list[dict[str, Any]]:
-        """What is known of some of the runs that are kept; a receipt that cannot be read is left out."""
-        found = []
-        for fingerprint in sorted(self.kept())[:most]:
-            with suppress(OSError, ValueError):
+    def receipts(self, limit: int) -> list[Receipt]:
+        """The receipts of some finished runs; one that cannot be read is left out."""
+        receipts = []
+        for fingerprint in sorted(self.fingerprints())[:limit]:
+            with suppress(OSError, ValueError, msgspec.MsgspecError):
                 content = self._files.cat_file(f"{self._root}/{RUNS}/{fingerprint}/{RECEIPT}")
-                found.append(json.loads(content))
-        return found
+                receipts.append(msgspec.json.decode(content, type=Receipt))
+        return receipts
 
     def copy_to(self, folder: Path) -> None:
-        """Copy all that is kept into a folder."""
+        """Copy all runs into a folder."""
         for kind in (RUNS, FAILED):
-            for fingerprint in self.kept(kind):
-                target = folder / kind / fingerprint
-                target.mkdir(parents=True)
-                for path in self._files.ls(f"{self._root}/{kind}/{fingerprint}", detail=False):
-                    self._files.get_file(path, str(target / PurePosixPath(path).name))
+            for fingerprint in self.fingerprints(kind):
+                source = f"{self._root}/{kind}/{fingerprint}"
+                self._files.get(source, str(folder / kind / fingerprint), recursive=True)
 
-    def forget(self, fingerprint: str, kind: str = FAILED) -> None:
+    def remove(self, fingerprint: str, kind: str = FAILED) -> None:
         """Remove a run, if it is there."""
         if self._files.exists(f"{self._root}/{kind}/{fingerprint}"):
             self._files.rm(f"{self._root}/{kind}/{fingerprint}", recursive=True)

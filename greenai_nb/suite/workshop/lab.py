@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,10 +26,12 @@ def start(folder: Path, options: Sequence[str]) -> None:
     is neither read nor changed.
     """
     settings = folder / CONFIGURATION / "labconfig" / "default_setting_overrides.json"
-    settings.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(settings, json.dumps(SETTINGS, indent=1) + "\n")
     command = [sys.executable, "-m", "jupyterlab", *arguments(folder), *options]
-    os.execve(sys.executable, command, environment(folder, os.environ))
+    around = environment(folder, os.environ)
+    if sys.platform == "win32":  # where a process cannot become another one
+        raise SystemExit(subprocess.run(command, env=around, check=False).returncode)
+    os.execve(sys.executable, command, around)
 
 
 def arguments(folder: Path) -> list[str]:

@@ -1,13 +1,11 @@
 """A workspace: a participant's own copy of the walk, made and renewed without losing a line of theirs.
 
 Beside the files lies a list of what was laid out, with hashes, so that an update tells a participant's
-edit from a file that nobody has touched. Files are written aside and renamed; a copy that was
-interrupted goes on with the next call.
+edit from a file that nobody has touched. A copy that was interrupted goes on with the next call.
 """
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,16 +24,24 @@ PARTS = (
     "results/tutorial/records.jsonl",
 )
 NEW_VERSIONS = "new"
-NEW, RENEWED, KEPT, ASIDE, LEFT = "new", "renewed", "kept", "aside", "left"
+NEW, RENEWED = "{name} is new.", "{name} was renewed."
+KEPT = "{name} is edited and stays as it is."
+ASIDE = "{name} is edited and stays as it is; its new version is {target}."
+LEFT = "{name} is no longer part of the walk and stays here."
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one file of the workspace, and the sentence that says so."""
+    """What became of one file of the workspace; ``target`` is where the walk's version is."""
 
     name: str
     kind: str
-    sentence: str
+    target: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The change in words."""
+        return self.kind.format(name=self.name, target=self.target)
 
 
 def update(source: Path, folder: Path) -> list[Change]:
@@ -47,15 +53,13 @@ def update(source: Path, folder: Path) -> list[Change]:
     """
     if folder.resolve() == source.resolve():
         raise UsageError(f"{folder} is the walk itself. Choose another folder for the workspace.")
+    paths = [path for pattern in PARTS for path in sorted(source.glob(pattern))]
+    walk = {path.relative_to(source).as_posix(): path for path in paths}
     try:
-        laid = _opened(folder)
+        laid = _laid_before(folder)
         try:
-            changes = [
-                change
-                for name, path in parts(source).items()
-                if (change := _renew(name, path.read_bytes(), folder, laid))
-            ]
-            return changes + _left(parts(source), folder, laid)
+            changes = [_renew(name, path.read_bytes(), folder, laid) for name, path in walk.items()]
+            return [change for change in changes if change] + _left(walk, folder, laid)
         finally:
             _write_list(folder, laid)
     except OSError as error:
@@ -64,13 +68,7 @@ def update(source: Path, folder: Path) -> list[Change]:
         ) from error
 
 
-def parts(source: Path) -> dict[str, Path]:
-    """The files of a checkout that a participant needs, by their name in it."""
-    found = (path for pattern in PARTS for path in sorted(source.glob(pattern)))
-    return {path.relative_to(source).as_posix(): path for path in found}
-
-
-def _opened(folder: Path) -> dict[str, str]:
+def _laid_before(folder: Path) -> dict[str, str]:
     """Hashes of what was laid out before, by name; a new folder gets an empty list.
 
     A damaged list counts as empty: every file that differs counts as edited then.
@@ -91,47 +89,33 @@ def _opened(folder: Path) -> dict[str, str]:
 
 
 def _write_list(folder: Path, laid: dict[str, str]) -> None:
-    write_atomic(folder / LIST, json.dumps({"files": dict(sorted(laid.items()))}, indent=1) + "\n")
+    write_atomic(folder / LIST, json.dumps({"files": laid}, indent=1, sort_keys=True) + "\n")
 
 
 def _renew(name: str, content: bytes, folder: Path, laid: dict[str, str]) -> Change | None:
     """Bring one file up to date, unless a participant has edited it; None where nothing is to say."""
-    now, place, edited = _hash(content), name, list[str]()
-    while (here := _hash_of(folder / place)) not in (None, now, laid.get(place)):
-        if laid.get(place) == now:
-            return Change(name, KEPT, f"{name} is edited and stays as it is.")
-        edited.append(place)
-        place = f"{NEW_VERSIONS}/{place}"
+    now, target, edited = _hash(content), name, list[str]()
+    while (here := _hash_of(folder / target)) not in (None, now, laid.get(target)):
+        if laid.get(target) == now:
+            return Change(name, KEPT)
+        edited.append(target)
+        target = f"{NEW_VERSIONS}/{target}"
     if here != now:
-        _lay(folder / place, content)
-    laid |= dict.fromkeys([*edited, place], now)
+        write_atomic(folder / target, content)
+    laid |= dict.fromkeys([*edited, target], now)
     if edited:
-        return Change(name, ASIDE, f"{name} is edited and stays as it is; its new version is {place}.")
-    if here is None:
-        return Change(name, NEW, f"{name} is new.")
-    return Change(name, RENEWED, f"{name} was renewed.") if here != now else None
+        return Change(name, ASIDE, target)
+    if here == now:
+        return None
+    return Change(name, RENEWED if here else NEW, target)
 
 
-def _left(names: dict[str, Path], folder: Path, laid: dict[str, str]) -> list[Change]:
+def _left(walk: dict[str, Path], folder: Path, laid: dict[str, str]) -> list[Change]:
     """What is no longer part of the walk: it stays, is said once, and counts as the participant's."""
-    gone = [name for name in laid if name not in names and not name.startswith(f"{NEW_VERSIONS}/")]
+    gone = [name for name in laid if name not in walk and not name.startswith(f"{NEW_VERSIONS}/")]
     for name in gone:
         del laid[name]
-    return [
-        Change(name, LEFT, f"{name} is no longer part of the walk and stays here.")
-        for name in gone
-        if (folder / name).is_file()
-    ]
-
-
-def _lay(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return [Change(name, LEFT) for name in gone if (folder / name).is_file()]
 
 
 def _hash_of(path: Path) -> str | None:

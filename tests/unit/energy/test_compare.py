@@ -73,7 +73,7 @@ def test_joules_are_compared_with_their_provenance(tmp_path):
 
 def test_joules_of_different_provenance_are_not_compared():
     mixed = readings([2.0] * 6) + readings([2.0], "measured")
-    with pytest.raises(ProvenanceError, match="cannot be compared"):
+    with pytest.raises(ProvenanceError, match="compared"):
         judge(mixed, "energy_j", np.random.default_rng(0))
     assert judge(mixed, "cpu_s", np.random.default_rng(0)).verdict == "b costs more"
 
@@ -81,9 +81,9 @@ def test_joules_of_different_provenance_are_not_compared():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"quantity": "joules"}, "quantity must be one of cpu_s, time_s, energy_j, got 'joules'"),
-        ({"repetitions": 5}, "a whole number from 6 on, got 5"),
-        ({"repetitions": 7.5}, "got 7.5"),
+        ({"quantity": "joules"}, "quantity.*cpu_s, time_s, energy_j.*'joules'"),
+        ({"repetitions": 5}, "repetitions.*6.*5"),
+        ({"repetitions": 7.5}, "repetitions.*7.5"),
     ],
 )
 def test_wrong_arguments_are_refused_before_a_call(changes, message):
@@ -93,7 +93,7 @@ def test_wrong_arguments_are_refused_before_a_call(changes, message):
 
 def test_a_cost_of_zero_is_refused(tmp_path):
     powercap_tree(tmp_path, 10.0)
-    with pytest.raises(ValueError, match="energy_j of a call is zero: too short to be metered"):
+    with pytest.raises(ValueError, match="energy_j"):
         compare(int, int, "energy_j", 6, backend="rapl", powercap=tmp_path)
 
 

@@ -2,6 +2,8 @@ import time
 
 import pytest
 
+from greenai_nb import machine
+from greenai_nb.energy.backends import cpu_share
 from greenai_nb.energy.backends.cpu_model import BUSY_VCPU_W
 from greenai_nb.energy.backends.replay import powercap_tree
 from greenai_nb.energy.meter import Meter, meter
@@ -45,7 +47,7 @@ def test_a_block_leaves_its_reading():
 
 def test_a_meter_that_runs_has_no_last_reading():
     running = Meter("vcpu")
-    with pytest.raises(RuntimeError, match=r"still runs: call stop\(\)"):
+    with pytest.raises(RuntimeError, match=r"stop\(\)"):
         assert running.reading
     running.stop()
     assert running.reading.cpu_s >= 0
@@ -65,9 +67,9 @@ def test_a_counter_that_fails_at_the_end_of_a_block_does_not_lose_the_work(tmp_p
         (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
         result = 42
     assert result == 42
-    with pytest.raises(OSError, match="now cannot"):
+    with pytest.raises(OSError, match="energy counter"):
         assert m.reading
-    with pytest.raises(OSError, match="now cannot"):
+    with pytest.raises(OSError, match="energy counter"):
         m.read()
 
 
@@ -109,21 +111,19 @@ def test_a_function_whose_call_ends_before_its_work_is_refused():
         yield
 
     for function in (later, one_by_one):
-        with pytest.raises(TypeError, match="ends before its work does: open a block in it"):
+        with pytest.raises(TypeError, match=function.__name__):
             meter("vcpu")(function)
 
 
 @pytest.mark.parametrize("start", [Meter, meter])
 def test_wrong_arguments_are_refused_before_anything_starts(start):
-    with pytest.raises(ValueError, match=r"no back end 'rappl': did you mean 'rapl'\?"):
+    with pytest.raises(ValueError, match=r"'rappl'.*'rapl'"):
         start("rappl")
-    with pytest.raises(
-        ValueError, match="no back end 'sun': there are auto, rapl, nvml, vcpu, codecarbon"
-    ):
+    with pytest.raises(ValueError, match=r"'sun'.*auto, rapl, nvml, vcpu, codecarbon"):
         start("sun")
-    with pytest.raises(TypeError, match=r"back end 'rapl' takes powercap.*unexpected .*'country'"):
+    with pytest.raises(TypeError, match=r"'rapl' takes powercap.*'country'"):
         start("rapl", country="FRA")
-    with pytest.raises(TypeError, match=r"back end 'codecarbon' takes country.*missing .*'country'"):
+    with pytest.raises(TypeError, match=r"'codecarbon' takes country.*'country'"):
         start("codecarbon")
 
 
@@ -140,10 +140,8 @@ def test_a_reading_says_how_busy_the_machine_was():
 
 @pytest.mark.parametrize("taken, flag", [(0.05, False), (0.2, True)])
 def test_neighbours_over_a_tenth_of_the_machine_contaminate(monkeypatch, taken, flag):
-    monkeypatch.setattr(
-        "greenai_nb.energy.backends.cpu_share.shares", lambda before, after: (0.5, taken)
-    )
-    monkeypatch.setattr("greenai_nb.energy.backends.cpu_share.limits", lambda: (1.5, 2048.0))
+    monkeypatch.setattr(cpu_share, "shares", lambda before, after: (0.5, taken))
+    monkeypatch.setattr(machine, "container_limits", lambda: (1.5, 2048.0))
     reading = Meter("vcpu").read()
     assert reading.contaminated is flag and reading.idle_share == 0.5
     assert (reading.cpu_limit, reading.memory_limit_mb) == (1.5, 2048.0)

@@ -4,11 +4,13 @@ import pickle
 
 import pytest
 
-from greenai_nb.energy.reading import PROVENANCES, ProvenanceError, Reading, same_provenance
+from greenai_nb.checks import PROVENANCES
+from greenai_nb.energy.reading import ProvenanceError, Reading, same_provenance
 
 
 def reading(energy_j=2.0, provenance="measured", **changes):
-    return Reading(energy_j, energy_j, energy_j, provenance, "a counter", 1.0, 0.5, **changes)
+    exact = Reading.exact(energy_j, provenance, "a counter", 1.0, 0.5)
+    return dataclasses.replace(exact, **changes)
 
 
 def test_a_reading_is_frozen_can_be_sent_and_says_how_it_was_obtained():
@@ -59,9 +61,7 @@ def test_readings_of_different_provenance_refuse_and_explain(provenance):
         lambda: max(measured, other),
         lambda: sorted([measured, other]),
     ):
-        with pytest.raises(
-            ProvenanceError, match=r"different provenance cannot be (added|ranked)"
-        ) as error:
+        with pytest.raises(ProvenanceError, match=r"added|ranked") as error:
             combine()
         for part in (f"J {provenance}", "J measured", "(a counter)", "Meter all of them in one way"):
             assert part in str(error.value)
@@ -79,12 +79,12 @@ def test_a_reading_and_a_bare_number_do_not_add_up():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ((1.0, 1.0, 1.0, "guessed", "m", 1.0, 1.0), "'guessed' is none of measured, estimated"),
-        ((1.0, 2.0, 3.0, "estimated", "m", 1.0, 1.0), r"must be a finite number in \[low_j, high_j\]"),
+        ((1.0, 1.0, 1.0, "guessed", "m", 1.0, 1.0), "provenance.*'guessed'"),
+        ((1.0, 2.0, 3.0, "estimated", "m", 1.0, 1.0), "low_j, high_j"),
         ((math.nan,) * 3 + ("measured", "m", 1.0, 1.0), "finite"),
         ((math.inf,) * 3 + ("measured", "m", 1.0, 1.0), "finite"),
-        ((1.0, 1.0, 1.0, "measured", "m", -1.0, 1.0), "time_s must be zero or more, got -1.0"),
-        ((1.0, 1.0, 1.0, "measured", "m", 1.0, -2.0), "cpu_s must be zero or more, got -2.0"),
+        ((1.0, 1.0, 1.0, "measured", "m", -1.0, 1.0), "time_s.*-1.0"),
+        ((1.0, 1.0, 1.0, "measured", "m", 1.0, -2.0), "cpu_s.*-2.0"),
     ],
 )
 def test_an_impossible_reading_is_refused(values, message):

@@ -1,8 +1,21 @@
-"""Bounds report how much of them was used."""
+"""Random games, and a report of how much of each bound was used."""
 
+import numpy as np
 import pytest
 
 SLACK = "bound"
+
+
+@pytest.fixture(scope="session")
+def random_table():
+    """Build random losses, outcomes by decisions, with a prior and the generator that drew them."""
+
+    def build(seed, outcomes=5, decisions=6, loss_range=2.0):
+        rng = np.random.default_rng(seed)
+        log_prior = np.log(rng.dirichlet(np.ones(decisions)))
+        return rng.random((outcomes, decisions)) * loss_range, log_prior, rng
+
+    return build
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
-import itertools
 import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import integrate, optimize, stats
+from scipy import integrate, optimize
 
-from greenai_nb.theory import bounds, game, smearing
+from greenai_nb.theory import bounds, game
 from greenai_nb.theory.penalty import penalty
-from greenai_nb.theory.prior import HeavyTail, Student
-from greenai_nb.theory.space import nodes, product
+from greenai_nb.theory.prior import HeavyTail
 
 COIN = np.log([0.5, 0.5])
 ONE_ERRS = np.eye(2)
@@ -19,24 +16,7 @@ ONE_ERRS = np.eye(2)
 
 def test_the_right_hand_sides_are_their_formulas():
     assert bounds.gibbs_bound(10.0, 6.0, 50, 4.0, 0.5) == pytest.approx(10 + 12 + 0.5 * 16 * 50 / 8)
-    assert bounds.second_order_bound(10.0, 6.0, 7.0, 0.5) == pytest.approx(10 + 12 + 0.25 * 7)
     assert bounds.mixture_bound(10.0, 6.0) == 16
-    assert bounds.batch_risk_bound(0.3, 6.0, 20.0, 100, 0.5) == pytest.approx(0.3 + 0.12 + 0.2)
-
-
-@pytest.mark.parametrize("classes", [2, 3, 10])
-def test_the_range_of_clipped_logits_is_found_by_search(classes):
-    corners = torch.tensor(list(itertools.product([-1.5, 1.5], repeat=min(classes, 4))))
-    logits = torch.cat([corners, corners[:, -1:].repeat(1, classes - corners.shape[1])], 1)
-    losses = torch.nn.functional.cross_entropy(
-        logits.double(), torch.zeros(len(logits), dtype=torch.long), reduction="none"
-    )
-    assert bounds.loss_range(1.5, classes) == pytest.approx((losses.max() - losses.min()).item())
-
-
-def test_the_range_is_twice_the_clip_for_two_classes_and_does_not_overflow():
-    assert bounds.loss_range(1.5, 2) == pytest.approx(3.0)
-    assert bounds.loss_range(800.0, 1000) == pytest.approx(1600 + math.log(999))
 
 
 @given(st.floats(0.1, 1e5), st.floats(0.1, 50), st.integers(1, 10_000))
@@ -120,125 +100,8 @@ def test_the_mixture_bound_becomes_tight_up_to_a_constant():
     assert room[-1] == pytest.approx(room[-2], abs=0.01)
 
 
-def test_online_to_batch_on_enumerated_data(slack):
-    """Two decisions, data that are independent coins: every data set of ten rounds is enumerated."""
-    rounds, lam, odds = 10, 0.5, 0.7
-    risk, average = ONE_ERRS @ [odds, 1 - odds], 0.0
-    for outcomes in itertools.product((0, 1), repeat=rounds):
-        probability = np.prod(np.where(np.array(outcomes) == 0, odds, 1 - odds))
-        totals = np.vstack([np.zeros(2), np.cumsum(ONE_ERRS[list(outcomes)], axis=0)])[:-1]
-        laws = np.exp(-lam * totals)
-        average += probability * (laws / laws.sum(1, keepdims=True) @ risk).mean()
-    remainder = bounds.hoeffding_remainder(rounds, 1.0, lam)
-    allowed = bounds.batch_risk_bound(risk.min(), math.log(2), remainder, rounds, lam)
-    assert average <= allowed
-    slack("online to batch", "two coins", average, allowed, allowed - average)
-    far = bounds.batch_risk_bound(0.3, 1e6, 0.0, 10**12, 1.0)
-    assert far == pytest.approx(0.3, abs=1e-5)
-
-
-def smeared(loss, centre, scale, weights=1):
-    """omega at a centre, for a loss of one or two weights under the sparsity prior."""
-    noise = nodes(HeavyTail(scale), (-2, 4), 1)
-    noise = noise if weights == 1 else product(noise, noise)
-    at = np.asarray(centre)[:, None] + noise.points.T
-    return float(smearing.smearing(loss(*at), noise, loss(*np.asarray(centre, float))))
-
-
-def test_smearing_a_square_costs_the_priors_variance():
-    assert smeared(lambda v: v**2, [2.0], 0.3) == pytest.approx(0.09)
-
-
-@pytest.mark.parametrize("scale", [0.01, 0.3, 2.0])
-@pytest.mark.parametrize("centre", [(0.0, 0.0), (0.4, -3.0)])
-def test_every_row_bounds_the_smearing_it_is_for(scale, centre, slack):
-    def absolute(a, b):
-        return np.abs(a) + np.abs(b)
-
-    def euclidean(a, b):
-        return np.hypot(a, b)
-
-    def square(a, b):
-        return (a**2 + b**2) / 2
-
-    def logit(a, b):
-        return np.logaddexp(0, -(a - b))
-
-    def clipped(a, b):
-        return np.logaddexp(0, -np.clip(a - b, -4, 4))
-
-    rows = {
-        "Lipschitz, l1": (absolute, smearing.lipschitz_l1(1.0, 2, scale)),
-        "Lipschitz, l2": (euclidean, smearing.lipschitz_l2(1.0, 2, scale)),
-        "smooth": (square, smearing.smooth_l2(1.0, 2, scale)),
-        "logistic": (logit, smearing.logistic(2, scale)),
-        "clipped logistic": (clipped, smearing.clipped_logistic(2, scale)),
-    }
-    for row, (loss, allowed) in rows.items():
-        cost = smeared(loss, centre, scale, weights=2)
-        assert cost <= allowed * (1 + 1e-6)
-        slack(f"smearing, {row}", f"tau {scale:g}, u {centre}", cost, allowed, allowed - cost)
-
-
-def test_the_soft_max_row_bounds_a_layer(slack):
-    """Three classes and an input of two: six weights under the prior, by simulation."""
-    x, scale = torch.tensor([0.6, -1.2]).double(), 0.2
-    noise = torch.tensor(HeavyTail(scale).sample((200_000, 3, 2), np.random.default_rng(0)))
-    weight = torch.tensor([[1.0, 0.2], [-0.5, 0.1], [0.0, 0.3]]).double()
-    losses = -torch.log_softmax((weight + noise) @ x, 1)[:, 1]
-    cost = (losses.mean() + torch.log_softmax(weight @ x, 0)[1]).item()
-    error = (losses.std() / math.sqrt(len(losses))).item()
-    allowed = smearing.softmax_layer(3, float(x.norm()), scale)
-    assert 4 * error < cost <= allowed
-    slack("smearing, soft-max layer", "six weights", cost, allowed, allowed - cost)
-
-
-def test_the_margin_row_counts_the_flips(slack):
-    """One unit sign(v + margin): the loss M is paid where the noise turns the sign."""
-    for gamma in (0.01, 0.2, 3.0):
-        flips = HeavyTail(0.1).tail(gamma) / 2
-        assert smearing.flip_probability(gamma, 0.1) == pytest.approx(flips)
-        draws = HeavyTail(0.1).sample(200_000, np.random.default_rng(1))
-        assert np.mean(draws < -gamma) == pytest.approx(flips, abs=0.004)
-    allowed = smearing.margin(np.array([0.2, 3.0]), 4.0, 0.1)
-    assert allowed == pytest.approx(4 * (0.5 * 3**-3.0 + 0.5 * 31**-3.0))
-    assert smearing.margin(np.array([0.0]), 4.0, 0.1) == pytest.approx(2.0)
-
-
-@pytest.mark.parametrize("loss_range", [0.5, 30.0])
-def test_cauchys_row_is_the_integral_it_stands_for(loss_range):
-    law = stats.cauchy(scale=0.2)
-    kink = loss_range / 3
-    known = 2 * (integrate.quad(lambda s: 3 * s * law.pdf(s), 0, kink)[0] + loss_range * law.sf(kink))
-    assert smearing.clipped_cauchy(3.0, loss_range, 0.2) == pytest.approx(known)
-    assert Student(0.2).absolute_moment(1) == math.inf
-
-
-def test_the_scales_are_those_of_the_table():
-    rounds = 400
-    table = {
-        lambda tau: smearing.lipschitz_l1(3.0, 7, tau): 1 / (3 * 7 * rounds),
-        lambda tau: smearing.lipschitz_l2(3.0, 7, tau): 1 / (2 * 3 * rounds * math.sqrt(7)),
-        lambda tau: smearing.smooth_l2(3.0, 7, tau): (3 * 7 * rounds) ** -0.5,
-        lambda tau: smearing.softmax_layer(10, 2.0, tau): (2 / (10 * rounds * 4)) ** 0.5,
-        lambda tau: smearing.logistic(5, tau): (4 / (5 * rounds)) ** 0.5,
-    }
-    for row, known in table.items():
-        assert smearing.scale_for(row, rounds) == pytest.approx(known)
-    margins = np.full(8, 0.3)
-    tau = smearing.scale_for(lambda tau: smearing.margin(margins, 4.0, tau), rounds)
-    assert rounds * smearing.margin(margins, 4.0, tau) == pytest.approx(0.5)
-    assert tau == pytest.approx(0.3 * (8 * 4 * rounds) ** (-1 / 3), rel=0.1)
-
-
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match=r"inverse_temperature must be a number in \(0, inf\), got -1"):
+    with pytest.raises(ValueError, match=r"inverse_temperature .* got -1"):
         bounds.hoeffding_remainder(5, 1.0, -1)
-    with pytest.raises(ValueError, match=r"classes must be in \[2, inf\), got 1"):
-        bounds.loss_range(1.0, 1)
-    with pytest.raises(ValueError, match=r"margin must be in \[0, inf\), got -0.1"):
-        smearing.flip_probability(-0.1, 1.0)
-    with pytest.raises(ValueError, match="total must be a cost that smearing can reach"):
-        smearing.scale_for(lambda tau: 1.0, 10)
-    with pytest.raises(ValueError, match="complexity must be"):
+    with pytest.raises(ValueError, match=r"complexity .* got 0.0"):
         bounds.tuned_inverse_temperature(0.0, 1.0, 10)

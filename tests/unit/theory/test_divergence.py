@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from priors import Student
 from scipy import integrate
 
 from greenai_nb.theory import divergence
 from greenai_nb.theory.penalty import coordinate_price
-from greenai_nb.theory.prior import HeavyTail, Student, Truncated
+from greenai_nb.theory.prior import HeavyTail
 
 
 def quad(integrand, *edges):
@@ -90,32 +91,8 @@ def test_cauchys_divergence_is_the_known_one():
     )
 
 
-@pytest.mark.parametrize("centre", [0.0, 0.02, 1.0, 20.0, 49.0])
-def test_staying_inside_the_radius_costs_no_more_than_its_bound(centre, slack):
-    prior = Truncated(1.0, 50.0)
-    exact = divergence.truncated_divergence(prior, centre)
-    bound = float(divergence.truncated_divergence_bound(np.array([centre]), prior)[0])
-    assert exact <= bound + 1e-12
-    if centre:
-        slack("divergence of the cut-off prior", f"u = {centre:g} tau", exact, bound, bound - exact)
-
-
-def test_the_cut_off_prior_tends_to_the_whole_one():
-    wide = Truncated(1.0, 1e6)
-    assert divergence.truncated_divergence(wide, 3.0) == pytest.approx(
-        divergence.translation_divergence(3.0), rel=1e-6
-    )
-    extra = divergence.truncated_divergence_bound(np.array([0.0, 20.0]), Truncated(1.0, 50.0))
-    assert extra[0] == 0
-    assert 0 < extra[1] - coordinate_price(20.0, 1.0) <= -math.log(1 - 26.0**-3)
-
-
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match=r"order must be a number in \(0, inf\), got 0"):
+    with pytest.raises(ValueError, match=r"order .* got 0"):
         divergence.renyi_divergence(HeavyTail(1.0), 1.0, 0)
-    with pytest.raises(ValueError, match="whole line"):
-        divergence.renyi_divergence(Truncated(1.0, 2.0), 1.0, 2)
-    with pytest.raises(ValueError, match="ratio must be finite"):
+    with pytest.raises(ValueError, match=r"ratio .*nan"):
         divergence.translation_divergence(math.nan)
-    with pytest.raises(ValueError, match="within the radius"):
-        divergence.truncated_divergence_bound(np.array([3.0]), Truncated(1.0, 2.0))

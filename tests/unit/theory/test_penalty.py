@@ -9,7 +9,6 @@ from greenai_nb.theory.divergence import translation_divergence
 from greenai_nb.theory.penalty import (
     block_penalty,
     coordinate_price,
-    group_price,
     penalty,
     price_network,
 )
@@ -72,18 +71,6 @@ def test_three_thousand_vectors_cost_no_less_than_their_divergence(slack):
     slack("divergence of a vector below its penalty", "3,000 vectors", max(shares), 1.0, 1 - max(shares))
 
 
-def test_groups_are_cheaper_for_filters_and_dearer_for_scattered_weights():
-    """Two active 3 x 3 filters of twenty, at equal mean square; then the same weights scattered."""
-    filters = np.zeros((20, 9))
-    filters[:2] = 1.0
-    scale, group_scale = 0.01, 0.01 * math.sqrt(2 / 10)
-    assert group_price(filters, group_scale).sum() < coordinate_price(filters, scale).sum()
-    scattered = np.zeros((20, 9))
-    scattered[np.arange(18), np.arange(18) % 9] = 1.0
-    assert group_price(scattered, group_scale).sum() > coordinate_price(scattered, scale).sum()
-    assert group_price(np.array([[0.3], [0.0]]), 0.1) == pytest.approx(coordinate_price([0.3, 0.0], 0.1))
-
-
 def test_a_network_is_priced_by_kind():
     price = price_network([np.ones((2, 2)), np.zeros(3)], [np.array([0.5])], 10, 0.1)
     assert price.real == pytest.approx(penalty([[1, 1, 1, 1]], 0.1))
@@ -94,13 +81,13 @@ def test_a_network_is_priced_by_kind():
 
 
 def test_bad_arguments_are_named_with_their_range():
-    with pytest.raises(ValueError, match=r"scale must be a number in \(0, inf\), got -1.0"):
+    with pytest.raises(ValueError, match=r"scale .* got -1.0"):
         penalty([[1.0]], -1.0)
     with pytest.raises(ValueError, match="block is empty"):
         penalty([[]], 1.0)
-    with pytest.raises(ValueError, match=r"block must be finite .* got \[nan\]"):
+    with pytest.raises(ValueError, match=r"block .*nan"):
         penalty([[1.0, math.nan]], 1.0)
-    with pytest.raises(ValueError, match=r"block must be finite .* got \[-inf\]"):
+    with pytest.raises(ValueError, match=r"block .*-inf"):
         penalty([np.array([1.0, -math.inf], np.float32)], 1.0)
-    with pytest.raises(ValueError, match=r"binary_weights must be a number in \[0, inf\), got -1"):
+    with pytest.raises(ValueError, match=r"binary_weights .* got -1"):
         penalty([], 1.0, -1)

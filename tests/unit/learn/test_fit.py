@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+
+from greenai_nb.learn.fit import accuracy, accuracy_percent, over_seeds
+from greenai_nb.learn.sgd import fit_sgd
+from greenai_nb.nets.architectures import mlp
+
+
+def test_accuracy_counts_right_answers(tiny_data):
+    class Bright(torch.nn.Module):
+        def forward(self, x):
+            return x[:, 0].sum(2)[:, :3]
+
+    net = Bright()
+    by_hand = np.mean(
+        [
+            image[0].sum(1)[:3].argmax() == label
+            for image, label in zip(tiny_data.test.images.float(), tiny_data.test.labels, strict=True)
+        ]
+    )
+    assert accuracy(net, tiny_data.test) == pytest.approx(float(by_hand))
+
+
+def test_over_seeds_makes_each_network_after_its_seed_and_trains_it(tiny_data):
+    def train(net, seed):
+        return fit_sgd(net, tiny_data, epochs=1, seed=seed)
+
+    together = over_seeds(lambda seed: mlp(16, 5, 3), train, [3, 1, 2], workers=3)
+    for seed, fit in zip([3, 1, 2], together, strict=True):
+        torch.manual_seed(seed)
+        alone = train(mlp(16, 5, 3), seed)
+        assert fit.settings["seed"] == seed
+        assert torch.equal(fit.net[1].weight, alone.net[1].weight)
+    assert accuracy_percent(together, tiny_data.test) == [
+        100 * accuracy(fit.net, tiny_data.test) for fit in together
+    ]

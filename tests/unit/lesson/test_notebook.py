@@ -1,0 +1,167 @@
+"""What a notebook says to the suite: parameters, numbers, claims, receipts."""
+
+import json
+import linecache
+import math
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from greenai_nb.checks import UsageError
+from greenai_nb.lesson import claims, notebook, project, records
+
+
+def a_claim(**changes):
+    known = {
+        "id": "x", "sentence": "s", "source": "ours", "notebook": "n", "metric": "m", "unit": "%",
+        "provenance": "measured", "judged_at": ("tutorial",), "at_least": 10, "at_most": 20,
+    }  # fmt: skip
+    return claims.Claim(**known | changes)
+
+
+@pytest.mark.parametrize(
+    ("values", "profile", "verdict"),
+    [
+        ([15], "tutorial", "holds"),
+        ([10], "tutorial", "holds"),
+        ([9], "tutorial", "fails"),
+        ([math.nan], "tutorial", "fails"),
+        ([14, 15, 16], "tutorial", "holds"),
+        ([30, 31, 32], "tutorial", "fails"),
+        ([11, 15, 19], "tutorial", "undecided"),
+        ([15, 15], "tutorial", "undecided"),
+        ([15, 15], "ci", "recorded"),
+    ],
+)
+def test_verdicts(values, profile, verdict):
+    assert claims.judge(a_claim(), values, profile).verdict == verdict
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=9))
+def test_the_interval_is_students(values):
+    got = claims.judge(a_claim(), values, "tutorial")
+    low, high = stats.t.interval(0.95, len(values) - 1, got.value, max(stats.sem(values), 1e-300))
+    assert (got.low, got.high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_an_incomplete_claim_is_named(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text("- id: half\n  sentence: only half\n")
+    with pytest.raises(UsageError, match=r"claim half in claims\.yaml: .*missing"):
+        claims.load_claims(path)
+
+
+def test_check_returns_frozen_cast_parameters(capsys):
+    source = "seed: int = 0  # seed, in [0, 9]\nrates: list[float] = [1.0]  # rates"
+    values = notebook.check({"In": ["", "import os", source, "x = 1"], "seed": 3, "rates": [2]})
+    assert values.seed == 3 and values.rates == (2.0,)
+    with pytest.raises(AttributeError):
+        values.seed = 4
+    printed = capsys.readouterr().out
+    assert "seed  = 3  (default 0)" in printed and "minutes" in printed
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "said"),
+    [
+        ([], {}, "no parameters cell"),
+        (["seed: int = 0  # seed, in [0, 9]"], {"seed": "x"}, "expected an int"),
+        (["seed: int = 0  # seed, in [0, 9]"], {"seed": 10}, r"in \[0, 9\]"),
+        (
+            ["seed: int = 0  # seed", "# Parameters\nsede = 1"],
+            {"seed": 0, "sede": 1},
+            "Did you mean 'seed'",
+        ),
+    ],
+)
+def test_check_stops_wrong_parameters(cells, values, said):
+    with pytest.raises(UsageError, match=said):
+        notebook.check({"In": ["", *cells], **values})
+
+
+def test_of_a_parameters_cell_that_was_edited_and_run_again_the_last_version_counts():
+    cells = [f"seed: int = 0  # seed, in [0, {most}]" for most in (9, 99, 9)]
+    assert notebook.check({"In": cells[:2], "seed": 10}).seed == 10
+    with pytest.raises(UsageError, match=r"in \[0, 9\]"):
+        notebook.check({"In": cells, "seed": 10})
+
+
+def test_without_a_history_the_cells_come_from_the_texts_of_tracebacks(monkeypatch):
+    texts = ["import os", "seed: int = 0  # seed, in [0, 9]", "# Parameters\nsede = 1"]
+    cells = {f"ipykernel/{n}.py": (len(text), None, [text], "") for n, text in enumerate(texts[:2])}
+    monkeypatch.setattr("linecache.cache", {"a.py": (9, 1.0, ["x: int = 0"], "a.py")} | cells)
+    assert notebook.check({"In": [""], "seed": 3}).seed == 3
+    monkeypatch.setitem(linecache.cache, "ipykernel/2.py", (0, None, [texts[2]], ""))
+    with pytest.raises(UsageError, match="Did you mean 'seed'"):
+        notebook.check({"In": [""], "seed": 3})
+
+
+def test_records_and_claims_are_displayed_for_machines_and_people(displayed, monkeypatch):
+    monkeypatch.setattr(claims, "load_claims", lambda: {"x": a_claim()})
+    monkeypatch.setenv(project.PROFILE_VARIABLE, "tutorial")
+    notebook.record("speed", 3.0, "1/s", "measured")
+    notebook.claim("x", [14, 15, 16])
+    (first, _), (second, _) = displayed
+    assert first["text/plain"] == "record speed: 3 1/s (measured)"
+    assert first[records.MIME][0]["value"] == 3.0
+    assert second["text/plain"].startswith("claim x: holds") and "n = 3" in second["text/plain"]
+    assert second[records.MIME][0]["verdict"] == "holds"
+
+
+def test_unknown_claims_and_provenances_are_refused(displayed, monkeypatch):
+    monkeypatch.setattr(claims, "load_claims", lambda: {"right-name": a_claim()})
+    with pytest.raises(UsageError, match="Did you mean 'right-name'"):
+        notebook.claim("rightname", 1)
+    with pytest.raises(UsageError, match="guessed"):
+        notebook.record("x", 1, "", "guessed")
+
+
+def test_a_receipt_never_shows_energy_without_its_provenance(displayed):
+    from greenai_nb.energy.meter import Reading
+
+    notebook.receipt(Reading(5.0, 4.0, 6.0, "estimated", "by a model", 2.0, 1.5), proposals=10)
+    text = displayed[0][0]["text/plain"]
+    assert "4.0 to 6.0 J (estimated: by a model)" in text and "10 proposals (counted)" in text
+    energy = [r for r in displayed[0][0][records.MIME] if r["name"] == "energy_j"]
+    assert energy[0]["provenance"] == "estimated" and (energy[0]["lo"], energy[0]["hi"]) == (4.0, 6.0)
+
+
+def test_a_receipt_adds_up_trainings_and_says_what_was_remembered(displayed):
+    from greenai_nb.energy.meter import Reading
+
+    def fit(operations, seconds, remembered):
+        trace = pd.DataFrame({"operations": [0, operations], "seconds": [0.0, seconds]})
+        return SimpleNamespace(trace=trace, remembered=remembered)
+
+    reading = Reading(5.0, 4.0, 6.0, "estimated", "by a model", 2.0, 1.5)
+    notebook.receipt(reading, [fit(10, 1.0, False), fit(30, 200.0, True), fit(2, 33.0, True)], moves=7)
+    notebook.receipt(reading, [fit(10, 1.0, False)])
+    (first, _), (second, _) = displayed
+    values = {made["name"]: (made["value"], made["provenance"]) for made in first[records.MIME]}
+    assert values["multiply_accumulates"] == (42, "counted") and values["moves"] == (7, "counted")
+    assert values["cpu_s"] == (1.5, "measured")
+    assert "3, of which 2 were remembered; they took 233 CPU s" in first["text/plain"]
+    assert "trainings" not in second["text/plain"]
+
+
+def test_records_are_read_back_complete(tmp_path):
+    output = {"data": {records.MIME: [records.new("a", 1, "s", "measured")]}}
+    content = {"cells": [{"outputs": [output]}, {}]}
+    (found,) = records.extract(content, "nb", {"seeds": [1, 2]}, "ci")
+    assert set(found) == set(records.FIELDS)
+    assert (found["notebook"], found["seed"], found["profile"]) == ("nb", [1, 2], "ci")
+    (tmp_path / "records.jsonl").write_text(json.dumps(found) + "\n")
+    assert records.collect(tmp_path).value.tolist() == [1.0]
+    with pytest.raises(UsageError, match="make run"):
+        records.collect(tmp_path / "absent")
+
+
+def test_a_number_that_was_not_obtained_is_null_and_said_so():
+    """A notebook's outputs are JSON, which has no NaN: Jupyter would turn it into a text."""
+    made = records.new("n", math.nan, "s", "measured", claim="c", lo=math.nan, hi=math.inf)
+    assert (made["value"], made["lo"], made["hi"]) == (None, None, None)
+    json.dumps(made, allow_nan=False)

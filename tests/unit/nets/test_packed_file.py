@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+from packable import KERNELS, settled, vgg_like
+from torch import nn
+
+from greenai_nb.nets import packed_file
+from greenai_nb.nets.binary import BinaryLinear, Sign
+from greenai_nb.nets.pack import pack
+from greenai_nb.nets.packed_file import PackedFileError
+
+
+@pytest.mark.parametrize("build", [vgg_like, lambda: nn.Sequential(Sign(), BinaryLinear(9, 4))])
+def test_a_saved_network_comes_back_on_any_kernel(build, tmp_path):
+    torch.manual_seed(7)
+    net = build().eval()
+    x = torch.randn(3, 2, 8, 8) if len(net) > 2 else torch.randn(3, 9)
+    packed_file.save(pack(net), tmp_path / "net.npz")
+    for kernel in KERNELS:
+        again = packed_file.load(tmp_path / "net.npz", kernel)
+        assert torch.equal(again(x), pack(net, kernel)(x))
+        assert packed_file.sizes(again) == packed_file.sizes(pack(net, kernel))
+    assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    packed_file.save(pack(settled(vgg_like(), 2, 8, 8)), path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-200], whole[: len(whole) // 2], b"", b"PK nothing", whole[200:]):
+        path.write_bytes(damaged)
+        with pytest.raises(PackedFileError, match=r"net\.npz"):
+            packed_file.load(path)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    path.write_bytes(flipped)
+    with pytest.raises(PackedFileError):
+        packed_file.load(path)
+    np.savez(path, network=np.array('{"format": 99, "stages": []}'))
+    with pytest.raises(PackedFileError, match="99"):
+        packed_file.load(path)
+    with pytest.raises(FileNotFoundError):
+        packed_file.load(tmp_path / "none.npz")

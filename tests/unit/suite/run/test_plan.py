@@ -1,0 +1,58 @@
+"""What a run is going to do, and what is refused before it does anything."""
+
+import pytest
+from notebook_files import PARAMETERS, RECORD, write_notebook
+
+from greenai_nb.checks import UsageError
+from greenai_nb.suite.run import plan
+
+
+def test_profiles_and_overrides_are_laid_over_the_defaults(small_project):
+    walk = plan.lessons(small_project / "notebooks")
+    settings = plan.read_profile(small_project / "notebooks", "ci", walk)
+    jobs = plan.make(walk, settings, {"threads": "2"}, 5, small_project, small_project / "out")
+    values = {job.name: dict(job.parameters) for job in jobs}
+    assert values["01_works"] == {"threads": 2, "n": 3} and values["02_may_fail"]["n"] == 4
+    assert [job.name for job in jobs][-1] == "90_reads"
+    assert jobs[0].injected.keys() <= {"threads", "n"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "profile", "names", "said"),
+    [
+        ({"nn": "1"}, "ci", [], "Did you mean 'n'"),
+        ({"n": "x"}, "ci", [], "expected an int"),
+        ({"n": "10"}, "ci", [], r"in \[0, 9\]"),
+        ({"threads": "0"}, "ci", [], r"in \[1, 64\]"),
+        ({}, "tutoril", [], "Did you mean 'tutorial'"),
+        ({}, "ci", ["01_work"], "Did you mean '01_works'"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_before_anything_runs(
+    small_project, overrides, profile, names, said
+):
+    walk = plan.lessons(small_project / "notebooks")
+    with pytest.raises(UsageError, match=said):
+        settings = plan.read_profile(small_project / "notebooks", profile, walk)
+        plan.make(plan.select(walk, names), settings, overrides, 1, small_project, small_project / "out")
+
+
+def test_a_profile_that_names_no_notebook_is_refused(small_project):
+    (small_project / "notebooks" / "profiles" / "ci.yaml").write_text("01_work: {n: 1}\n")
+    walk = plan.lessons(small_project / "notebooks")
+    with pytest.raises(UsageError, match="Did you mean '01_works'"):
+        plan.read_profile(small_project / "notebooks", "ci", walk)
+
+
+def test_notebooks_are_found_by_number(small_project):
+    walk = plan.lessons(small_project / "notebooks")
+    assert list(plan.select(walk, ["02"])) == ["02_may_fail"]
+
+
+def test_a_notebook_without_one_parameters_cell_is_refused(tmp_path):
+    path = write_notebook(tmp_path / "03_none.ipynb", RECORD)
+    with pytest.raises(UsageError, match="0 cells tagged parameters"):
+        plan.read_lesson(path)
+    path = write_notebook(tmp_path / "04_two.ipynb", PARAMETERS, PARAMETERS)
+    with pytest.raises(UsageError, match="2 cells tagged parameters"):
+        plan.read_lesson(path)
