@@ -8,16 +8,16 @@ import time
 
 from _report import Row, report
 
-from greenai_nb.energy.backends.replay import powercap_tree
-from greenai_nb.energy.meter import Meter, meter
+from greenai_nb.energy.backends.replay import PowercapTree
+from greenai_nb.energy.meter import Meter
 
 BLOCKS, TRACKERS, FRESH, IDLE_S = 200, 20, 3, 10.0
 METER_GOAL_S, SHARE_GOAL, FIRST_GOAL_S, LATER_GOAL_S = 1e-3, 0.5, 2.0, 0.02
 FIRST = """
 import time
 start = time.perf_counter()
-from greenai_nb.energy.meter import meter
-with meter({arguments}): pass
+from greenai_nb.energy.meter import Meter
+with Meter({arguments}): pass
 print(time.perf_counter() - start)
 """
 CODECARBON = {"backend": "codecarbon", "country": "FRA"}
@@ -35,7 +35,7 @@ def empty_block_s(blocks: int, **arguments: str) -> float:
     seconds = []
     for _ in range(blocks + 1):
         start = time.perf_counter()
-        with meter(**arguments):
+        with Meter(**arguments):
             pass
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:])
@@ -58,11 +58,11 @@ def main() -> None:
     carbon_first = first_use_s("'codecarbon', country='FRA'")
     carbon_later = empty_block_s(TRACKERS, **CODECARBON)
     with tempfile.TemporaryDirectory() as folder:
-        powercap_tree(folder, {"package": 50.0, "core": 30.0, "dram": 5.0}, sockets=2)
+        PowercapTree(folder, {"package": 50.0, "core": 30.0, "dram": 5.0}, sockets=2)
         counters = empty_block_s(BLOCKS, backend="rapl", powercap=folder)
     share, carbon_share = share_of_a_core(), share_of_a_core(**CODECARBON)
     rows = [
-        Row(f"meter(), {best}: an empty block", 1e3 * later, "ms", "under 1", later < METER_GOAL_S),
+        Row(f"Meter(), {best}: an empty block", 1e3 * later, "ms", "under 1", later < METER_GOAL_S),
         Row(
             "RAPL of two sockets: an empty block",
             1e3 * counters,
@@ -70,9 +70,9 @@ def main() -> None:
             "under 1",
             counters < METER_GOAL_S,
         ),
-        Row(f"meter(), {best}: import and first block", 1e3 * first, "ms", "recorded", True),
+        Row(f"Meter(), {best}: import and first block", 1e3 * first, "ms", "recorded", True),
         Row(
-            f"meter(), {best}: share of a core", share, "%", f"under {SHARE_GOAL:g}", share < SHARE_GOAL
+            f"Meter(), {best}: share of a core", share, "%", f"under {SHARE_GOAL:g}", share < SHARE_GOAL
         ),
         Row(
             "codecarbon: import and first block",

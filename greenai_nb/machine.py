@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ PACKAGES = ("greenai-nb", "torch", "numpy", "scipy", "papermill", "matplotlib")
 OWN_CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 NO_LIMIT = 2**60  # cgroup version 1 writes the largest page-aligned integer for no limit
 MB = 1_000_000
+INTERACTIVE_VARIABLE = "GREENAI_INTERACTIVE"
 
 
 def cores() -> int:
@@ -72,38 +72,26 @@ def _text(path: Path) -> str:
         return ""
 
 
-def processor() -> str:
-    """Name of the processor as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Installed versions of some packages; one that is absent is called so."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
-
-
 def card() -> dict[str, Any]:
     """Processor, cores, memory, system and versions, for a record or a benchmark."""
+    cpus = [line for line in _text(Path("/proc/cpuinfo")).splitlines() if line.startswith("model name")]
+    system_says = platform.processor() or platform.machine()
     return {
-        "processor": processor(),
+        "processor": cpus[0].partition(":")[2].strip() if cpus else system_says,
         "cores": cores(),
         "memory_mb": memory_limit_mb(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "compiler": shutil.which("cc") or "none",
-        **versions(),
+        **{package: _version(package) for package in PACKAGES},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def peak_ram_mb() -> float:
@@ -116,3 +104,14 @@ def peak_ram_mb() -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MB
+
+
+def is_interactive() -> bool:
+    """Whether a person with a front end is there: a live kernel that no runner has told otherwise."""
+    said = os.environ.get(INTERACTIVE_VARIABLE)
+    if said in ("0", "1"):
+        return said == "1"
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,6 +1,7 @@
 """What several tests share: small data, and a project of small notebooks."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import settings
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.data.datasets import Dataset, Split
-from greenai_nb.lesson import project
+from greenai_nb.lesson import exercises, predictions
+from greenai_nb.machine import INTERACTIVE_VARIABLE
 
 os.environ["GREENAI_STORE"] = "off"  # a test of a training trains
 
@@ -68,9 +70,9 @@ def small_project(tmp_path: Path) -> Path:
 def reader(tmp_path, monkeypatch) -> Path:
     """A reader with a front end, and the file of their progress and predictions."""
     path = tmp_path / "mine.json"
-    for variable in (project.PROGRESS_VARIABLE, project.PREDICTIONS_VARIABLE):
-        monkeypatch.setenv(variable, str(path))
-    monkeypatch.setenv(project.INTERACTIVE_VARIABLE, "1")
+    monkeypatch.setattr(exercises, "PROGRESS", replace(exercises.PROGRESS, name=path))
+    monkeypatch.setattr(predictions, "PREDICTIONS", replace(predictions.PREDICTIONS, name=path))
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "1")
     return path
 
 

@@ -24,7 +24,7 @@ def add(store, number, parameters, records, kind="runs", **changes):
     folder.mkdir(parents=True)
     receipt = {
         "notebook": NB, "fingerprint": folder.name, "profile": "tutorial", "parameters": parameters,
-        "origin": dict.fromkeys(parameters, "grid"), "time_s": 10.0, "peak_ram_mb": 100.0,
+        "time_s": 10.0, "peak_ram_mb": 100.0,
         "started": "2026-11-24T18:00:00+00:00", "machine": CARD, "revision": "abc", "lock": "0" * 16,
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(receipt | changes))

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -42,6 +42,9 @@ class Split:
         return self.scaled().flatten(1)
 
 
+Splits = tuple[Split, Split, Split]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Training, validation and test images that share no image, and where they come from.
@@ -76,18 +79,14 @@ def _split(images: np.ndarray, labels: np.ndarray) -> Split:
     return Split(torch.tensor(images), torch.tensor(labels, dtype=torch.int64))
 
 
-def _dataset(
-    name: str,
-    splits: tuple[Split, Split, Split],
-    class_names: tuple[str, ...],
-    source: str,
-    licence: str,
-) -> Dataset:
+def _dataset(splits: Splits, source: Source, origin: str) -> Dataset:
+    """The splits with the names and terms of a source, and the ``origin`` of the files."""
     digest = hashlib.sha256()
     for split in splits:
         digest.update(split.images.numpy().tobytes())
         digest.update(split.labels.numpy().tobytes())
-    return Dataset(name, *splits, class_names, source, licence, digest.hexdigest())
+    sha256 = digest.hexdigest()
+    return Dataset(source.name, *splits, source.class_names, origin, source.licence, sha256)
 
 
 def _hold_out(images: np.ndarray, labels: np.ndarray) -> tuple[Split, Split]:
@@ -110,22 +109,16 @@ def _mnist_10k() -> Dataset:
         _split(array(f"{part}-images.gz"), array(f"{part}-labels.gz"))
         for part in ("train", "validation", "test")
     )
-    return _dataset(
-        "mnist-10k",
-        (train, validation, test),
-        MNIST.class_names,
-        provenance["source"],
-        MNIST.licence,
-    )
+    source = replace(MNIST, name="mnist-10k")
+    return _dataset((train, validation, test), source, provenance["source"])
 
 
 def _unpack(file) -> bytes:  # type: ignore[no-untyped-def]
     try:
         return gzip.decompress(file.read_bytes())
     except (EOFError, OSError) as error:
-        raise DataUnavailableError(
-            f"{file} cannot be read ({error}). Restore it from the repository."
-        ) from error
+        repair = "Restore it from the repository."
+        raise DataUnavailableError(f"{file} cannot be read ({error}). {repair}") from error
 
 
 def _digits() -> Dataset:
@@ -134,26 +127,18 @@ def _digits() -> Dataset:
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / DIGITS_WHITE)).astype(np.uint8)
     fold = np.arange(len(images)) % 5
-    splits = [_split(images[rows], bunch.target[rows]) for rows in (fold > 1, fold == 1, fold == 0)]
-    return _dataset(
-        "digits",
-        (splits[0], splits[1], splits[2]),
-        tuple("0123456789"),
-        "scikit-learn, from Alpaydin and Kaynak, UCI Machine Learning Repository",
-        "CC BY 4.0",
+    train, validation, test = (
+        _split(images[rows], bunch.target[rows]) for rows in (fold > 1, fold == 1, fold == 0)
     )
+    source = Source("digits", (), (), tuple("0123456789"), "CC BY 4.0")
+    origin = "scikit-learn, from Alpaydin and Kaynak, UCI Machine Learning Repository"
+    return _dataset((train, validation, test), source, origin)
 
 
 def _mnist_like(source: Source) -> Dataset:
     arrays = [idx.parse(_unpack(path)) for path in fetch(source)]
     train, validation = _hold_out(arrays[0], arrays[1])
-    return _dataset(
-        source.name,
-        (train, validation, _split(arrays[2], arrays[3])),
-        source.class_names,
-        source.mirrors[0],
-        source.licence,
-    )
+    return _dataset((train, validation, _split(arrays[2], arrays[3])), source, source.mirrors[0])
 
 
 def _cifar10() -> Dataset:
@@ -162,13 +147,7 @@ def _cifar10() -> Dataset:
     images, labels = (np.concatenate(parts) for parts in zip(*training, strict=True))
     train, validation = _hold_out(images, labels)
     test = _split(*_cifar_batch(archive, "test_batch.bin"))
-    return _dataset(
-        "cifar10",
-        (train, validation, test),
-        CIFAR10.class_names,
-        CIFAR10.mirrors[0],
-        CIFAR10.licence,
-    )
+    return _dataset((train, validation, test), CIFAR10, CIFAR10.mirrors[0])
 
 
 def _cifar_batch(archive: Path, member: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from greenai_nb.data.sources import Resource, Source
@@ -29,11 +29,12 @@ def fetch(source: Source, cache: Path | None = None, mirrors: Sequence[str] | No
     looked for in ``cache`` (the user's cache folder by default) and then on each mirror in turn. A
     broken download goes on where it stopped. Raises ``DataUnavailableError``.
     """
+    import pooch
+
     own = os.environ.get(FOLDER_VARIABLE)
     if own and not Path(own).is_dir():
         raise DataUnavailableError(f"{FOLDER_VARIABLE} is {own!r}, which is not a folder.")
-    cache = cache or _user_cache()
-    folder = cache / source.name
+    folder = Path(cache or pooch.os_cache("greenai-nb")) / source.name
     paths = []
     for resource in source.resources:
         path = _own_file(Path(own), source, resource) if own else None
@@ -44,30 +45,16 @@ def fetch(source: Source, cache: Path | None = None, mirrors: Sequence[str] | No
 
 def fault(path: Path, resource: Resource) -> str | None:
     """Say what is wrong with a file against its published checksums, or ``None`` if it is right."""
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     try:
-        for chunk in _chunks(path, resource.unpacked):
-            md5.update(chunk)
-            sha256.update(chunk)
+        content = path.read_bytes()
+        content = gzip.decompress(content) if resource.unpacked else content
     except (EOFError, OSError, zlib.error) as error:
         return f"cannot be unpacked ({error})"
-    if md5.hexdigest() != resource.md5:
-        return f"has MD5 {md5.hexdigest()}, published is {resource.md5}"
-    if sha256.hexdigest() != resource.sha256:
-        return f"has SHA-256 {sha256.hexdigest()}, published is {resource.sha256}"
-    return None
-
-
-def _chunks(path: Path, unpacked: bool) -> Iterator[bytes]:
-    with gzip.open(path) if unpacked else path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
-
-
-def _user_cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("greenai-nb"))
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != resource.md5:
+        return f"has MD5 {md5}, published is {resource.md5}"
+    sha256 = hashlib.sha256(content).hexdigest()
+    return None if sha256 == resource.sha256 else f"has SHA-256 {sha256}, published is {resource.sha256}"
 
 
 def _own_file(folder: Path, source: Source, resource: Resource) -> Path | None:
@@ -83,12 +70,9 @@ def _own_file(folder: Path, source: Source, resource: Resource) -> Path | None:
 
 def _cached_file(folder: Path, resource: Resource) -> Path | None:
     path = folder / resource.file
-    if not path.is_file():
-        return None
-    if fault(path, resource):
+    if path.is_file() and fault(path, resource):
         path.unlink()
-        return None
-    return path
+    return path if path.is_file() else None
 
 
 def _download(source: Source, resource: Resource, folder: Path, mirrors: Sequence[str]) -> Path:
@@ -96,19 +80,21 @@ def _download(source: Source, resource: Resource, folder: Path, mirrors: Sequenc
     import requests
 
     pooch.get_logger().setLevel("ERROR")
-    reasons = []
+    path, reasons = folder / resource.file, []
     for mirror in mirrors:
         url = mirror + resource.file
         try:
             pooch.retrieve(url, None, resource.file, folder, downloader=_resume)
         except (requests.RequestException, OSError) as error:
-            reasons.append(f"{url}: {_short(error)}")
+            reply = getattr(error, "response", None)
+            short = type(error).__name__ if reply is None else f"HTTP {reply.status_code}"
+            reasons.append(f"{url}: {short}")
             continue
-        if wrong := fault(folder / resource.file, resource):
-            (folder / resource.file).unlink()
-            reasons.append(f"{url} {wrong}")
-            continue
-        return folder / resource.file
+        wrong = fault(path, resource)
+        if not wrong:
+            return path
+        path.unlink()
+        reasons.append(f"{url} {wrong}")
     needed = ", ".join(each.file for each in source.resources)
     raise DataUnavailableError(
         f"{source.name} is not on this machine and could not be fetched ({'; '.join(reasons)}). "
@@ -122,8 +108,8 @@ def _resume(url: str, output_file: str, _pooch: object) -> None:
     import requests
     from tqdm import tqdm
 
-    target = Path(output_file)
-    part = target.parent / f"{url.rsplit('/', 1)[1]}.{zlib.crc32(url.encode()):08x}.part"
+    target, name = Path(output_file), url.rsplit("/", 1)[1]
+    part = target.parent / f"{name}.{zlib.crc32(url.encode()):08x}.part"
     arrived = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={arrived}-"} if arrived else {}
     with requests.get(url, stream=True, timeout=(CONNECT_S, READ_S), headers=headers) as reply:
@@ -131,22 +117,12 @@ def _resume(url: str, output_file: str, _pooch: object) -> None:
             part.unlink()
         reply.raise_for_status()
         resumed = reply.status_code == requests.codes.partial_content
-        total = int(reply.headers.get("content-length", 0)) + (arrived if resumed else 0)
+        start = arrived if resumed else 0
+        total = int(reply.headers.get("content-length", 0)) + start or None
         with (
             part.open("ab" if resumed else "wb") as stream,
-            tqdm(
-                desc=url.rsplit("/", 1)[1],
-                total=total or None,
-                initial=arrived if resumed else 0,
-                unit="B",
-                unit_scale=True,
-            ) as bar,
+            tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True) as bar,
         ):
             for chunk in reply.iter_content(CHUNK_BYTES):
                 bar.update(stream.write(chunk))
     shutil.move(part, target)
-
-
-def _short(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return f"HTTP {response.status_code}" if response is not None else type(error).__name__

@@ -1,5 +1,6 @@
 """Where the public data sets come from: files, mirrors and published checksums."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -28,34 +29,38 @@ class Source:
     licence: str
 
 
+def _resources(files: Sequence[str], checksums: str, unpacked: bool = False) -> tuple[Resource, ...]:
+    """Files with a line of checksums each, MD5 and SHA-256."""
+    sums = checksums.split()
+    rows = zip(files, sums[::2], sums[1::2], strict=True)
+    return tuple(Resource(file, md5, sha256, unpacked) for file, md5, sha256 in rows)
+
+
+IDX_FILES = [
+    f"{part}-ubyte.gz"
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+]
+MNIST_CHECKSUMS = """
+    6bbc9ace898e44ae57da46a324031adb ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db
+    a25bea736e30d166cdddb491f175f624 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5
+    2646ac647ad5339dbf082846283269ea 0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7
+    27ae3e4e09519cfbb04c329615203637 ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2
+"""
+FASHION_MNIST_CHECKSUMS = """
+    8d4fb7e6c68d591d4c3dfef9ec88bf0d 3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84
+    25c81989df183df01b3e8a0aad5dffbe a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845
+    bef4ecab320f06d8554ea6380940ec79 346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073
+    bb300cfdad3c16e7a12a480ee83cd310 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5
+"""
+CIFAR10_CHECKSUMS = """
+    c32a1d4ab5d03f1284b67883e8d87530 c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd
+"""
+FASHION_CLASSES = "T-shirt/top, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
+CIFAR10_CLASSES = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
+
 MNIST = Source(
     name="mnist",
-    resources=(
-        Resource(
-            "train-images-idx3-ubyte.gz",
-            "6bbc9ace898e44ae57da46a324031adb",
-            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            unpacked=True,
-        ),
-        Resource(
-            "train-labels-idx1-ubyte.gz",
-            "a25bea736e30d166cdddb491f175f624",
-            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            unpacked=True,
-        ),
-        Resource(
-            "t10k-images-idx3-ubyte.gz",
-            "2646ac647ad5339dbf082846283269ea",
-            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            unpacked=True,
-        ),
-        Resource(
-            "t10k-labels-idx1-ubyte.gz",
-            "27ae3e4e09519cfbb04c329615203637",
-            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-            unpacked=True,
-        ),
-    ),
+    resources=_resources(IDX_FILES, MNIST_CHECKSUMS, unpacked=True),
     mirrors=(
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -66,68 +71,19 @@ MNIST = Source(
 
 FASHION_MNIST = Source(
     name="fashion-mnist",
-    resources=(
-        Resource(
-            "train-images-idx3-ubyte.gz",
-            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        ),
-        Resource(
-            "train-labels-idx1-ubyte.gz",
-            "25c81989df183df01b3e8a0aad5dffbe",
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        ),
-        Resource(
-            "t10k-images-idx3-ubyte.gz",
-            "bef4ecab320f06d8554ea6380940ec79",
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        ),
-        Resource(
-            "t10k-labels-idx1-ubyte.gz",
-            "bb300cfdad3c16e7a12a480ee83cd310",
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        ),
-    ),
+    resources=_resources(IDX_FILES, FASHION_MNIST_CHECKSUMS),
     mirrors=(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
     ),
-    class_names=(
-        "T-shirt/top",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
+    class_names=tuple(FASHION_CLASSES.split(", ")),
     licence="MIT, Zalando Research",
 )
 
 CIFAR10 = Source(
     name="cifar10",
-    resources=(
-        Resource(
-            "cifar-10-binary.tar.gz",
-            "c32a1d4ab5d03f1284b67883e8d87530",
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-    ),
+    resources=_resources(["cifar-10-binary.tar.gz"], CIFAR10_CHECKSUMS),
     mirrors=("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"),
-    class_names=(
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
-    ),
+    class_names=tuple(CIFAR10_CLASSES.split(", ")),
     licence="no licence stated; cite Krizhevsky, 2009",
 )

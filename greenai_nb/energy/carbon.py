@@ -13,15 +13,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from greenai_nb.checks import nearest, non_negative, one_of, positive
 from greenai_nb.intervals import student_interval
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,6 @@ FLIGHTS_G = {
     route: Constant(grams, "g", route, "Green Algorithms v3.0", "2021")
     for route, grams in (("Paris-London", 50_000), ("New York-San Francisco", 570_000))
 }
-CODE_LENGTH = 3  # letters of an ISO 3166 code
 GRID_TABLES = {"codecarbon_3_3_2": "codecarbon 3.3.2", "green_algorithms_v3": "Green Algorithms v3.0"}
 GPT3_FLOP = Constant(3.14e23, "FLOP", "training GPT-3", "Brown et al.", "2020")
 GPT3_HARDWARE = {
@@ -100,7 +96,6 @@ def green_algorithms(
     Raises ``ValueError`` for negative arguments, usage above 1 and a PUE below 1.
     """
     non_negative(hours=hours, cores=cores, core_w=core_w, memory_gb=memory_gb, repeats=repeats)
-    _check_pue(pue)
     if not 0 <= usage <= 1:
         raise ValueError(f"usage is a share of the time in [0, 1], got {usage!r}")
     watts = cores * core_w * usage + memory_gb * MEMORY_W_PER_GB.value
@@ -131,14 +126,12 @@ def extrapolate_epochs(epochs_kwh: Sequence[float], total: int) -> Amount:
         raise ValueError(f"expected between 1 and {total} epochs, the total, got {count}")
     non_negative(**{f"epoch {number}": value for number, value in enumerate(epochs_kwh, 1)})
     mean, _, high = (float(end) for end in student_interval(np.asarray(epochs_kwh)))
-    spent, energy = float(sum(epochs_kwh)), total * mean
-    said = (f"mean of the first {count} x {total} epochs",)
-    if left == 0:
-        return Amount(energy, "kWh", "estimated", said, (energy, energy))
-    if count == 1:
-        return Amount(energy, "kWh", "estimated", (*said, "one epoch has no spread"), (spent, math.inf))
     half = (high - mean) * math.sqrt(left * total)  # high - mean = t_{n-1} s / sqrt(n)
-    return Amount(energy, "kWh", "estimated", said, (max(spent, energy - half), energy + half))
+    spent, said = float(sum(epochs_kwh)), [f"mean of the first {count} x {total} epochs"]
+    if count == 1 < total:
+        said, half = [*said, "one epoch has no spread"], math.inf
+    energy = spent + left * mean
+    return Amount(energy, "kWh", "estimated", tuple(said), (max(spent, energy - half), energy + half))
 
 
 def process_power(machine_w: float, process_cpu_s: float, machine_cpu_s: float) -> Amount:
@@ -149,10 +142,8 @@ def process_power(machine_w: float, process_cpu_s: float, machine_cpu_s: float) 
     """
     non_negative(machine_w=machine_w, process_cpu_s=process_cpu_s, machine_cpu_s=machine_cpu_s)
     if process_cpu_s > machine_cpu_s or machine_cpu_s == 0:
-        raise ValueError(
-            f"the process used {process_cpu_s:g} of the machine's {machine_cpu_s:g} CPU seconds: "
-            "expected a part of more than 0; measure both over the same moments"
-        )
+        used = f"the process used {process_cpu_s:g} of the machine's {machine_cpu_s:g} CPU seconds"
+        raise ValueError(f"{used}, expected a part of more than 0: measure both over the same moments")
     share = process_cpu_s / machine_cpu_s
     return Amount(machine_w * share, "W", "estimated", (f"{machine_w:g} W", f"share {share:.3g}"))
 
@@ -161,8 +152,7 @@ def training_energy(flop: float, on: Hardware) -> Amount:
     """Energy in kWh of so many operations: E = flop / (operations a second) x watts x PUE."""
     non_negative(flop=flop, power_w=on.power_w)
     positive(flop_per_s=on.flop_per_s)
-    _check_pue(on.pue)
-    said = (f"{on.flop_per_s / 1e12:g} TFLOP/s", f"{on.power_w:g} W", f"PUE {on.pue:g} ({on.source})")
+    said = (f"{on.flop_per_s / 1e12:g} TFLOP/s", f"{on.power_w:g} W", _pue_words(on.pue, on.source))
     return Amount(flop / on.flop_per_s * on.power_w * on.pue / 3.6e6, "kWh", "derived", said)
 
 
@@ -171,27 +161,19 @@ def emissions(energy: Amount, grid: Constant) -> Amount:
     return _converted(energy, "kWh", grid.value, "gCO2e", grid)
 
 
-def tree_months(emitted: Amount) -> Amount:
-    """How many months of a tree's growth take up the emissions."""
-    return _converted(emitted, "gCO2e", 1 / TREE_MONTH_G.value, "tree-months", TREE_MONTH_G)
+def equivalents(emitted: Amount, route: str = "Paris-London") -> list[Amount]:
+    """Months in which a tree takes up the emissions, km of a car and passengers' flights that emit them.
 
-
-def car_km(emitted: Amount) -> Amount:
-    """How many kilometres of a car in the EU emit as much."""
-    return _converted(emitted, "gCO2e", 1 / CAR_G_PER_KM.value, "km by car", CAR_G_PER_KM)
-
-
-def flights(emitted: Amount, route: str = "Paris-London") -> Amount:
-    """How many passengers' flights emit as much. Raises ``ValueError`` for an unknown route."""
+    Raises ``ValueError`` for an unknown route.
+    """
     one_of(FLIGHTS_G, route=route)
-    flight = FLIGHTS_G[route]
-    return _converted(emitted, "gCO2e", 1 / flight.value, f"flights {route}", flight)
+    units = {"tree-months": TREE_MONTH_G, "km by car": CAR_G_PER_KM}
+    units[f"flights {route}"] = FLIGHTS_G[route]
+    return [_converted(emitted, "gCO2e", 1 / each.value, unit, each) for unit, each in units.items()]
 
 
-def read_table(name: str) -> "pd.DataFrame":
+def read_table(name: str) -> pd.DataFrame:
     """A table of the package as it was published, with its sources. See ``tables/README.md``."""
-    import pandas as pd
-
     with (files("greenai_nb.energy") / "tables" / f"{name}.csv").open() as text:
         return pd.read_csv(text, keep_default_na=False, na_values=[""])
 
@@ -199,21 +181,16 @@ def read_table(name: str) -> "pd.DataFrame":
 def intensity(country: str, table: str = "codecarbon_3_3_2") -> Constant:
     """Carbon intensity of a country's electricity, by its ISO code of three letters or ``WORLD``.
 
-    ``table`` is one of ``GRID_TABLES``, which differ. Raises ``ValueError`` for an unknown country or
-    table, and where the table has no value for the country.
+    ``GRID_TABLES`` differ. Raises ``ValueError`` where there is no such country, table or value.
     """
-    grids = read_table("carbon_intensity").set_index("iso3").to_dict("index")
-    if country not in grids:
-        names = {str(code): str(row["country"]) for code, row in grids.items()}
-        raise ValueError(
-            f"country must be a code of three capital letters, got {country!r}. "
-            f"{nearest_country(country, names)}"
-        )
-    row = grids[country]
+    rows = {row["iso3"]: row for row in read_table("carbon_intensity").to_dict("records")}
+    if country not in rows:
+        near = nearest_country(country, {code: row["country"] for code, row in rows.items()})
+        raise ValueError(f"country must be a code of three capital letters, got {country!r}. {near}")
+    row = rows[country]
     value = float(row.get(f"g_per_kwh_{table}", math.nan))
     if math.isnan(value):
-        known = ", ".join(GRID_TABLES)
-        raise ValueError(f"{table} has no intensity for {country}: take another table of {known}")
+        raise ValueError(f"{table} has no intensity for {country}: take one of {', '.join(GRID_TABLES)}")
     year = row["year_codecarbon" if table.startswith("codecarbon") else "year_green_algorithms"]
     return Constant(value, "g/kWh", row["country"], GRID_TABLES[table], str(year))
 
@@ -221,11 +198,9 @@ def intensity(country: str, table: str = "codecarbon_3_3_2") -> Constant:
 def nearest_country(given: str, names: Mapping[str, str]) -> str:
     """A sentence that offers the countries, by code, to which a wrong code or a name comes nearest."""
     labels = {code: f"{code} ({name})" for code, name in names.items()}
-    if len(given) <= CODE_LENGTH:
-        begins = given.upper()[:2] or "?"
-        if near := [label for code, label in labels.items() if code.startswith(begins)]:
-            return f"Did you mean {' or '.join(near)}?"
-    return nearest(given, labels.values())
+    begins = given.upper()[:2] if 0 < len(given) <= 3 else "?"  # the letters of an ISO code are three
+    near = [label for code, label in labels.items() if code.startswith(begins)]
+    return f"Did you mean {' or '.join(near)}?" if near else nearest(given, labels.values())
 
 
 def _converted(amount: Amount, old: str, factor: float, new: str, constant: Constant) -> Amount:
@@ -234,15 +209,11 @@ def _converted(amount: Amount, old: str, factor: float, new: str, constant: Cons
         raise ValueError(f"expected an amount in {old}, got {amount}")
     provenance = "estimated" if amount.provenance == "estimated" else "derived"
     interval = amount.interval and (amount.interval[0] * factor, amount.interval[1] * factor)
-    said = (*amount.constants, str(constant))
-    return Amount(amount.value * factor, new, provenance, said, interval)
+    return Amount(amount.value * factor, new, provenance, (*amount.constants, str(constant)), interval)
 
 
-def _pue_words(pue: float) -> str:
-    known = [constant for constant in (PUE, PUE_2019) if constant.value == pue]
-    return str(known[0]) if known else f"PUE {pue:g} (given)"
-
-
-def _check_pue(pue: float) -> None:
-    if not (math.isfinite(pue) and pue >= 1):
+def _pue_words(pue: float, source: str = "given") -> str:
+    if not 1 <= pue < math.inf:
         raise ValueError(f"a PUE is total over useful energy and at least 1, got {pue!r}")
+    known = {constant.value: str(constant) for constant in (PUE, PUE_2019) if source == "given"}
+    return known.get(pue, f"PUE {pue:g} ({source})")

@@ -11,7 +11,7 @@ and wall seconds need a quiet machine.
 Source: Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,9 @@ from greenai_nb.energy.meter import Meter
 from greenai_nb.energy.reading import Reading, same_provenance
 from greenai_nb.intervals import bootstrap_interval
 
+Work = Callable[[], object]
+Pairs = Sequence[tuple[Reading, Reading]]
+
 QUANTITIES = ("cpu_s", "time_s", "energy_j")
 MIN_REPETITIONS = 6  # of fewer repetitions even a clear order is chance more often than 1 in 20: 2 / 2^n
 RESAMPLES = 4000
@@ -30,10 +33,7 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cost of b over that of a, its 95 % interval, and the verdict in words.
-
-    ``contaminated`` counts the readings in which neighbours took over a tenth of the machine.
-    """
+    """Cost of b over that of a, its 95 % interval, the verdict, and the number of unquiet readings."""
 
     quantity: str
     provenance: str
@@ -43,7 +43,7 @@ class Comparison:
     verdict: str
     repetitions: int
     contaminated: int
-    readings: tuple[tuple[Reading, Reading], ...]
+    readings: Pairs
 
     def __str__(self) -> str:
         return (
@@ -54,18 +54,12 @@ class Comparison:
 
 
 def compare(
-    a: Callable[[], object],
-    b: Callable[[], object],
-    quantity: str = "cpu_s",
-    repetitions: int = 20,
-    seed: int = 0,
-    backend: str = "auto",
-    **options: Any,
+    a: Work, b: Work, quantity: str = "cpu_s", repetitions: int = 20, seed: int = 0, **metering: Any
 ) -> Comparison:
     """Cost of b against a in CPU seconds, wall seconds or joules, from interleaved repetitions.
 
     Each is called once before, unmetered. A call should last 10 ms for seconds, 100 ms for the joules of
-    a counter. ``seed`` draws orders and resamples; ``backend`` and ``options`` are those of ``Meter``.
+    a counter. ``seed`` draws orders and resamples; ``metering`` goes to ``Meter``.
 
     Raises ``ValueError`` for an unknown quantity, fewer than six repetitions and a cost of zero,
     ``ProvenanceError`` where joules were obtained in several ways, and what a, b and the meter raise.
@@ -80,41 +74,31 @@ def compare(
     for _ in range(repetitions):
         pair: dict[int, Reading] = {}
         for index in generator.permutation(2).tolist():
-            with Meter(backend, **options) as meter:
+            with Meter(**metering) as meter:
                 (a, b)[index]()
             pair[index] = meter.reading
         readings.append((pair[0], pair[1]))
     return judge(readings, quantity, generator)
 
 
-def judge(
-    readings: list[tuple[Reading, Reading]], quantity: str, generator: np.random.Generator
-) -> Comparison:
+def judge(readings: Pairs, quantity: str, generator: np.random.Generator) -> Comparison:
     """The comparison of paired readings of a and b; raises as ``compare`` does."""
     everything = [reading for pair in readings for reading in pair]
     if quantity == "energy_j":
         same_provenance("compared", *everything)
     costs = np.array([[getattr(reading, quantity) for reading in pair] for pair in readings])
     if not (costs > 0).all():
-        raise ValueError(
-            f"{quantity} of a call is zero: too short to be metered, do the work more often in one call"
-        )
+        raise ValueError(f"{quantity} of a call is zero: do the work more often in one call")
     ratios: Array = costs[:, 1] / costs[:, 0]
+    count, ratio = len(ratios), float(np.median(ratios))
     low, high = bootstrap_interval(
-        lambda drawn: np.median(ratios[drawn], axis=1), len(ratios), RESAMPLES, generator
+        lambda drawn: np.median(ratios[drawn], axis=1), count, RESAMPLES, generator
     )
     provenance = everything[0].provenance
     if quantity != "energy_j" and provenance != "replayed":
         provenance = "measured"
     verdict = "b costs less" if high < 1 else "b costs more" if low > 1 else "no verdict"
+    contaminated = sum(reading.contaminated is True for reading in everything)
     return Comparison(
-        quantity,
-        provenance,
-        float(np.median(ratios)),
-        low,
-        high,
-        verdict,
-        len(readings),
-        sum(reading.contaminated is True for reading in everything),
-        tuple(readings),
+        quantity, provenance, ratio, low, high, verdict, count, contaminated, tuple(readings)
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray as Array
+from pandas import DataFrame
 
 from greenai_nb.checks import one_of, whole
 from greenai_nb.energy.carbon import read_table
@@ -61,11 +62,8 @@ def doubling_months(doublings_per_year: float) -> float:
     return 12 / doublings_per_year if doublings_per_year > 0 else math.inf
 
 
-def load_points() -> pd.DataFrame:
-    """The table of training runs in order of date, with ``year`` as a decimal number.
-
-    Columns: model, date, year, domain, training_compute_flop, and where each number comes from.
-    """
+def load_points() -> DataFrame:
+    """The table of training runs in order of date, with ``year`` as a decimal number."""
     points = read_table("training_compute_points")
     points["date"] = pd.to_datetime(points["date"])
     days = (points["date"] - pd.Timestamp("2000-01-01")).dt.days
@@ -73,14 +71,14 @@ def load_points() -> pd.DataFrame:
     return points.sort_values(["year", "training_compute_flop"], ignore_index=True)
 
 
-def record_setters(points: pd.DataFrame) -> pd.DataFrame:
+def record_setters(points: DataFrame) -> DataFrame:
     """The models that took more compute than every model before them; of one day, the largest."""
     order = points.sort_values(["year", "training_compute_flop"], ascending=[True, False])
     flop = order["training_compute_flop"].astype(float)
     return order[flop > flop.cummax().shift(fill_value=-math.inf)]
 
 
-RULES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+RULES: dict[str, Callable[[DataFrame], DataFrame]] = {
     "all models": lambda points: points,
     "record setters": record_setters,
     # Models that learn to play games make their training data by playing.
@@ -88,9 +86,7 @@ RULES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 }
 
 
-def select(
-    points: pd.DataFrame, rule: str, start: float = -math.inf, end: float = math.inf
-) -> pd.DataFrame:
+def select(points: DataFrame, rule: str, start: float = -math.inf, end: float = math.inf) -> DataFrame:
     """The models from ``start`` to before ``end``, in decimal years, that a rule lets count.
 
     The window comes first: a record setter exceeds what the window holds before it. Raises
@@ -102,35 +98,28 @@ def select(
     return RULES[rule](points[(points["year"] >= start) & (points["year"] < end)])
 
 
-def fit_trend(points: pd.DataFrame, resamples: int = 2000, seed: int = 0) -> Trend:
-    """Least squares of log2(compute) on time, with a bootstrap interval.
+def fit_trend(points: DataFrame, resamples: int = 2000, seed: int = 0) -> Trend:
+    """Least squares of log2(compute) on time, with a bootstrap interval of ``resamples`` draws.
 
-    slope = sum (t - mean t)(log2 c - mean log2 c) / sum (t - mean t)^2, in doublings a year. The
-    interval is the middle 95 % of the slopes of ``resamples`` draws of the models with replacement;
-    draws whose models all have one date are left out. Raises ``ValueError`` for fewer than three
+    slope = sum (t - mean t)(log2 c - mean log2 c) / sum (t - mean t)^2, in doublings a year. Draws of
+    models that all have one date are left out. Raises ``ValueError`` for fewer than three
     dates, and compute that is not positive. Source: Efron and Tibshirani (1993), section 9.5.
     """
     whole(resamples=resamples)
     years = points["year"].to_numpy(float)
     flop = points["training_compute_flop"].to_numpy(float)
-    dates = len(np.unique(years))
-    if dates < MIN_DATES:
-        raise ValueError(
-            f"{len(points)} models at {dates} dates are too few for a trend: expected at least "
-            f"{MIN_DATES} dates; widen the window or let more models count"
-        )
+    if (dates := len(np.unique(years))) < MIN_DATES:
+        few = f"{len(points)} models at {dates} dates are too few, expected {MIN_DATES} dates or more"
+        raise ValueError(f"{few}: widen the window or let more models count")
     if not (np.isfinite(flop) & (flop > 0)).all():
         raise ValueError("training compute must be positive and finite to have a logarithm")
     doublings = np.log2(flop)
+    count, generator = len(years), np.random.default_rng(seed)
     low, high = bootstrap_interval(
-        lambda drawn: _slopes(years[drawn], doublings[drawn]),
-        len(years),
-        resamples,
-        np.random.default_rng(seed),
+        lambda drawn: _slopes(years[drawn], doublings[drawn]), count, resamples, generator
     )
-    middle_year, middle_flop = float(years.mean()), float(2 ** doublings.mean())
-    slope = float(_slopes(years, doublings))
-    return Trend(slope, low, high, len(points), middle_year, middle_flop)
+    slope, middle = float(_slopes(years, doublings)), float(2 ** doublings.mean())
+    return Trend(slope, low, high, count, float(years.mean()), middle)
 
 
 def _slopes(x: Float[Array, "*draws n"], y: Float[Array, "*draws n"]) -> Float[Array, "*draws"]:

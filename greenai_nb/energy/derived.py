@@ -14,7 +14,7 @@ Source: Horowitz, *Computing's energy problem* (ISSCC 2014), figure 1.1.9, and w
 import math
 from collections.abc import Mapping
 
-import pandas as pd
+from pandas import DataFrame, Series
 
 from greenai_nb.checks import one_of
 from greenai_nb.energy.carbon import read_table
@@ -27,20 +27,21 @@ ARITHMETIC = {
     "float16": (("fp_mult", 16), ("fp_add", 16)),
     "int8": (("int_mult", 8), ("int_add", 32)),
 }
+SRAM = "SRAM of 1 MB"
 MEMORIES = {
     "SRAM of 8 KB": ("sram_read_8KB", 64),
     "SRAM of 32 KB": ("sram_read_32KB", 64),
-    "SRAM of 1 MB": ("sram_read_1MB", 64),
+    SRAM: ("sram_read_1MB", 64),
     "DRAM": ("dram_read", 64),
 }
 PARTS = ("arithmetic", "weights", "activations")
 
 
 def derived_energy(
-    table: pd.DataFrame,
+    table: DataFrame,
     arithmetic: str = "float32",
     weights_in: str = "DRAM",
-    activations_in: str = "SRAM of 1 MB",
+    activations_in: str = SRAM,
 ) -> Reading:
     """Joules of a table of counts: a reading of provenance ``derived``, whose ``method`` is the model.
 
@@ -66,22 +67,19 @@ def derived_energy(
 
 
 def derived_by_layer(
-    table: pd.DataFrame,
+    table: DataFrame,
     arithmetic: str = "float32",
     weights_in: str = "DRAM",
-    activations_in: str = "SRAM of 1 MB",
-) -> pd.DataFrame:
+    activations_in: str = SRAM,
+) -> DataFrame:
     """The same layer by layer: ``layer``, ``kind``, ``arithmetic_j``, ``weights_j``, ``activations_j``.
 
     ``derived_j`` is their sum, and the column ``provenance`` says ``derived`` in each row.
     """
     prices = _prices(arithmetic, weights_in, activations_in)
-    joules = (
-        pd.DataFrame({column: table[column] * price for column, price in prices.items()}) * PICOJOULE
-    )
-    memory = ("weight_bytes", "input_bytes", "output_bytes")
+    joules = table[[*prices]] * Series(prices) * PICOJOULE
     return table[["layer", "kind"]].assign(
-        arithmetic_j=joules.drop(columns=[*memory]).sum(axis=1),
+        arithmetic_j=joules.drop(columns=["weight_bytes", "input_bytes", "output_bytes"]).sum(axis=1),
         weights_j=joules["weight_bytes"],
         activations_j=joules["input_bytes"] + joules["output_bytes"],
         derived_j=joules.sum(axis=1),
@@ -95,9 +93,7 @@ def _prices(arithmetic: str, weights_in: str, activations_in: str) -> Mapping[st
     one_of(MEMORIES, weights_in=weights_in, activations_in=activations_in)
     published = read_table("energy_per_op_45nm").set_index(["op", "bits"])["energy_pj"]
     product, addition = (published[kind] for kind in ARITHMETIC[arithmetic])
-    weight_byte, activation_byte = (
-        8 * published[MEMORIES[name]] / MEMORIES[name][1] for name in (weights_in, activations_in)
-    )
+    byte = {name: 8 * published[op, bits] / bits for name, (op, bits) in MEMORIES.items()}
     return {
         "macs": product + addition,
         "signed_additions": addition,
@@ -105,7 +101,7 @@ def _prices(arithmetic: str, weights_in: str, activations_in: str) -> Mapping[st
         "additions": addition,
         "multiplications": product,
         "integer_operations": published["int_add", 32],
-        "weight_bytes": weight_byte,
-        "input_bytes": activation_byte,
-        "output_bytes": activation_byte,
+        "weight_bytes": byte[weights_in],
+        "input_bytes": byte[activations_in],
+        "output_bytes": byte[activations_in],
     }

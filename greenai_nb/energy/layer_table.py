@@ -10,13 +10,14 @@ Source: Rodrigues et al., *SyNERGY* (2018), and García-Martín et al., *Estimat
 in machine learning* (2019), for energy by layer.
 """
 
+import contextlib
 import dataclasses
 import math
 import statistics
 import time
+import timeit
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -32,9 +33,6 @@ from greenai_nb.nets.packed import PackedNet
 
 # A window is so long that neither the clock's resolution nor reading it matters.
 WINDOW_S = 2e-3
-REST = "rest"
-
-Seconds = dict[tuple[str, str], float]
 
 
 def layer_table(net: Net, images: Float[Tensor, "batch *shape"], repeats: int = 9) -> pd.DataFrame:
@@ -50,36 +48,27 @@ def layer_table(net: Net, images: Float[Tensor, "batch *shape"], repeats: int = 
     ``ValueError`` for less than one repeat, and what ``count`` raises.
     """
     whole(repeats=repeats)
-    table = count(net, images)
-    derived_j = derived_by_layer(table)["derived_j"]
-    _keep_memory()
+    counts = count(net, images)
+    # The C library hands out again what it holds. Else a layer with outputs of megabytes would get new
+    # pages from the system at every call, which cost more than the layer.
+    pieces = [torch.empty(30, 2**18), *(torch.empty(2**18) for _ in range(48))]
+    del pieces
     with _in_use(net) as ready, torch.inference_mode():
         seconds = _replayed(ready, images, repeats)
         whole_s = _seconds(partial(ready, images), repeats)
-    cpu_s = pd.Series([seconds[key] for key in zip(table["layer"], table["kind"], strict=True)])
-    table = table.assign(cpu_s=cpu_s, derived_j=derived_j)
-    rest = dict.fromkeys(table, 0) | {"layer": REST, "kind": "", "cpu_s": whole_s - cpu_s.sum()}
+    cpu_s = [seconds[key] for key in zip(counts["layer"], counts["kind"], strict=True)]
+    table = counts.assign(cpu_s=cpu_s, derived_j=derived_by_layer(counts)["derived_j"])
+    rest = dict.fromkeys(table, 0) | {"layer": "rest", "kind": "", "cpu_s": whole_s - sum(cpu_s)}
     table = pd.concat([table, pd.DataFrame([rest])], ignore_index=True)
-    table.insert(2, "cpu_s", table.pop("cpu_s"))
-    table.insert(3, "cpu_share", table["cpu_s"] / whole_s)
-    table.insert(4, "derived_j", table.pop("derived_j"))
-    table.insert(5, "derived_share", table["derived_j"] / table["derived_j"].sum())
-    return table
+    table["cpu_share"] = table["cpu_s"] / whole_s
+    table["derived_share"] = table["derived_j"] / table["derived_j"].sum()
+    first = ["layer", "kind", "cpu_s", "cpu_share", "derived_j", "derived_share"]
+    return table[[*first, *counts.columns.drop(["layer", "kind"])]]
 
 
-def _keep_memory() -> None:
-    """Take 30 MB in one piece and 48 MB in small ones, and give them back.
-
-    What the C library then holds, it hands out again. Else a replay of a layer with outputs of megabytes
-    gets new pages from the system at every call, which cost more than the layer.
-    """
-    pieces = [torch.empty(30, 2**18), *(torch.empty(2**18) for _ in range(48))]
-    del pieces
-
-
-def _replayed(net: Net, images: Tensor, repeats: int) -> Seconds:
+def _replayed(net: Net, images: Tensor, repeats: int) -> dict[tuple[str, str], float]:
     """CPU seconds by layer and kind, from one pass that waits at each layer until it is timed."""
-    seconds: Seconds = defaultdict(float)
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
     if isinstance(net, PackedNet):
         x: Any = images
         for stage in net.stages:
@@ -91,32 +80,22 @@ def _replayed(net: Net, images: Tensor, repeats: int) -> Seconds:
         mine = [x.clone() for x in inputs]  # a layer that works in place must not change the pass
         seconds[name, type(layer).__name__] += _seconds(partial(layer.forward, *mine), repeats)
 
-    handles = [
-        layer.register_forward_pre_hook(partial(replay, name)) for name, layer in leaves(net).items()
-    ]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for name, layer in leaves(net).items():
+            hooks.callback(layer.register_forward_pre_hook(partial(replay, name)).remove)
         net(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     return seconds
 
 
 def _seconds(call: Callable[[], object], repeats: int) -> float:
     """CPU seconds of a call, the median of windows that each hold as many calls as fill them."""
     call()
-    calls = math.ceil(WINDOW_S / max(_window(call, 1), WINDOW_S / 1000))
-    return statistics.median(_window(call, calls) for _ in range(repeats))
+    timer = timeit.Timer(call, timer=time.thread_time)
+    calls = math.ceil(WINDOW_S / max(timer.timeit(1), WINDOW_S / 1000))
+    return statistics.median(timer.repeat(repeats, calls)) / calls
 
 
-def _window(call: Callable[[], object], calls: int) -> float:
-    start = time.thread_time()
-    for _ in range(calls):
-        call()
-    return (time.thread_time() - start) / calls
-
-
-@contextmanager
+@contextlib.contextmanager
 def _in_use(net: Net) -> Iterator[Net]:
     """The network in evaluation mode on one thread, whose CPU time is then all there is."""
     threads = torch.get_num_threads()

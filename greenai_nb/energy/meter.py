@@ -9,22 +9,20 @@
 | codecarbon | time x constants, with grams of CO2e                 | estimated  | country, mode, ram_w |
 | replay     | a recorded power trace                               | replayed   | trace                |
 
-RAPL on a tree of ``replay.powercap_tree`` is replayed as well.
-
-Counters hold whole devices: compare with an idle interval, and look at a reading's ``contaminated``.
+RAPL on a ``replay.PowercapTree`` is replayed as well. Counters hold whole devices: compare with an idle
+interval, and look at a reading's ``contaminated``.
 """
 
 import contextlib
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from greenai_nb import machine
 from greenai_nb.checks import nearest
-from greenai_nb.energy.backends import cpu_share
+from greenai_nb.energy.backends import BackEnd, cpu_share
 from greenai_nb.energy.backends.codecarbon_meter import CodecarbonMeter
 from greenai_nb.energy.backends.cpu_model import CpuModel
 from greenai_nb.energy.backends.nvml import Nvml
@@ -32,20 +30,10 @@ from greenai_nb.energy.backends.rapl import POWERCAP, Rapl, packages
 from greenai_nb.energy.backends.replay import Replay
 from greenai_nb.energy.reading import Reading
 
-__all__ = ["Meter", "meter", "packages"]
+__all__ = ["Meter", "packages"]
 
 
-class BackEnd(Protocol):
-    """What a meter reads: it starts when it is made, and gives joules since."""
-
-    name: str
-    provenance: str
-
-    def read(self, time_s: float, cpu_s: float) -> Reading: ...
-    def close(self) -> None: ...
-
-
-class _Both:
+class _Both(BackEnd):
     """Processors and GPUs, both measured, in one reading."""
 
     provenance = "measured"
@@ -58,10 +46,6 @@ class _Both:
         processors, gpus = (source.read(time_s, cpu_s) for source in self._sources)
         return replace(processors + gpus, time_s=time_s, cpu_s=cpu_s)
 
-    def close(self) -> None:
-        for source in self._sources:
-            source.close()
-
 
 def _auto(powercap: Path = POWERCAP) -> BackEnd:
     """The best back end that answers; an estimate says what it leaves out."""
@@ -73,10 +57,10 @@ def _auto(powercap: Path = POWERCAP) -> BackEnd:
     except FileNotFoundError:
         pass
     except (OSError, ValueError):
-        remark = "; RAPL is there and cannot be read, meter('rapl') says why"
+        remark = "; RAPL is there and cannot be read, Meter('rapl') says why"
     else:
         return _Both(processors, gpus) if gpus and processors.provenance == "measured" else processors
-    return CpuModel(remark + ("; GPUs not counted, meter('nvml') reads them" if gpus else ""))
+    return CpuModel(remark + ("; GPUs not counted, Meter('nvml') reads them" if gpus else ""))
 
 
 BACKENDS: dict[str, Callable[..., BackEnd]] = {
@@ -127,14 +111,11 @@ class Meter:
         got = self._source.read(now.wall_s - self._start.wall_s, now.cpu_s - self._start.cpu_s)
         if got.provenance == "replayed":
             return got
-        idle, neighbours = cpu_share.shares(self._start, now)
-        processors, memory_mb = machine.container_limits()
+        idle, taken = cpu_share.shares(self._start, now)
+        crowded = None if taken is None else taken > cpu_share.CONTAMINATED
+        cpus, memory_mb = machine.container_limits()
         return replace(
-            got,
-            idle_share=idle,
-            contaminated=None if neighbours is None else neighbours > cpu_share.CONTAMINATED,
-            cpu_limit=processors,
-            memory_limit_mb=memory_mb,
+            got, idle_share=idle, contaminated=crowded, cpu_limit=cpus, memory_limit_mb=memory_mb
         )
 
     def stop(self) -> None:
@@ -162,47 +143,3 @@ class Meter:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
-
-
-class Metering:
-    """A meter that starts with a block, or with every call of a function.
-
-    After ``with meter() as m: ...`` the reading is ``m.reading``. Under ``@meter()`` a function's
-    ``f.meter`` is the meter of its last call, also of one that failed, and None before the first. The
-    arguments are those of ``Meter``; an unknown back end and an unknown option raise at once.
-    """
-
-    def __init__(self, backend: str = "auto", **options: Any) -> None:
-        backend_factory(backend, options)
-        self._start = functools.partial(Meter, backend, **options)
-        self._running: list[Meter] = []
-
-    def __enter__(self) -> Meter:
-        self._running.append(self._start())
-        return self._running[-1]
-
-    def __exit__(self, *error: object) -> None:
-        self._running.pop().stop()
-
-    def __call__(self, function: Callable[..., Any]) -> Any:
-        """The function, metered. Raises ``TypeError`` for one whose call ends before its work."""
-        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-            raise TypeError(
-                f"a call of {function.__name__} ends before its work does: open a block in it, "
-                "with meter() as m"
-            )
-
-        @functools.wraps(function)
-        def metered(*arguments: Any, **named: Any) -> Any:
-            with self._start() as running:
-                try:
-                    return function(*arguments, **named)
-                finally:
-                    shown.meter = running
-
-        shown: Any = metered
-        shown.meter = None
-        return shown
-
-
-meter = Metering

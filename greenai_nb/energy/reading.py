@@ -17,6 +17,8 @@ from typing import Any
 
 from greenai_nb.checks import PROVENANCES, one_of
 
+ADDED = ("energy_j", "low_j", "high_j", "time_s", "cpu_s")
+
 
 class ProvenanceError(TypeError):
     """Readings of different provenance cannot be added or ranked."""
@@ -62,12 +64,9 @@ class Reading:
 
     def __post_init__(self) -> None:
         one_of(PROVENANCES, provenance=self.provenance)
-        low, high = self.low_j, self.high_j
-        if not (math.isfinite(low) and math.isfinite(high) and low <= self.energy_j <= high):
-            raise ValueError(
-                "energy_j must be a finite number in [low_j, high_j], "
-                f"got {self.energy_j!r} in [{low!r}, {high!r}]"
-            )
+        low, energy, high = self.low_j, self.energy_j, self.high_j
+        if not -math.inf < low <= energy <= high < math.inf:
+            raise ValueError(f"energy_j must be finite in [low_j, high_j], got {(low, energy, high)}")
         for name in ("time_s", "cpu_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be zero or more, got {getattr(self, name)!r}")
@@ -84,19 +83,15 @@ class Reading:
         same_provenance("added", self, other)
         mine, theirs = self.components, other.components
         flags = {self.contaminated, other.contaminated}
-        idle = _sum(self.idle_share, other.idle_share, self.time_s, other.time_s)
-        time_s = self.time_s + other.time_s
+        added = {name: getattr(self, name) + getattr(other, name) for name in ADDED}
+        idle_s = _sum(self.idle_share, other.idle_share, self.time_s, other.time_s)
         return Reading(
-            energy_j=self.energy_j + other.energy_j,
-            low_j=self.low_j + other.low_j,
-            high_j=self.high_j + other.high_j,
+            **added,
             provenance=self.provenance,
             method="; ".join(dict.fromkeys((self.method, other.method))),
-            time_s=time_s,
-            cpu_s=self.cpu_s + other.cpu_s,
             components={n: mine.get(n, 0.0) + theirs.get(n, 0.0) for n in {**mine, **theirs}},
             carbon_g=_sum(self.carbon_g, other.carbon_g),
-            idle_share=idle / time_s if idle is not None and time_s else None,
+            idle_share=idle_s / added["time_s"] if idle_s is not None and added["time_s"] else None,
             contaminated=True if True in flags else None if None in flags else False,
             cpu_limit=_same(self.cpu_limit, other.cpu_limit),
             memory_limit_mb=_same(self.memory_limit_mb, other.memory_limit_mb),
@@ -119,7 +114,7 @@ def same_provenance(verb: str, *readings: Reading) -> None:
     if len({reading.provenance for reading in readings}) > 1:
         raise ProvenanceError(
             f"readings of different provenance cannot be {verb}: {', and '.join(map(str, readings))}. "
-            "Meter all of them in one way, for instance with meter('vcpu'), or show them side by side, "
+            "Meter all of them in one way, for instance with Meter('vcpu'), or show them side by side, "
             "each with its provenance"
         )
 

@@ -20,9 +20,8 @@ from torch.nn import functional
 
 from greenai_nb.checks import finite, non_negative, positive, whole
 from greenai_nb.data.datasets import Dataset
-from greenai_nb.learn.fit import Fit, accuracy
+from greenai_nb.learn.fit import Fit, accuracy, multiply_accumulates
 from greenai_nb.learn.store import remembered
-from greenai_nb.nets.counts import multiply_accumulates
 from greenai_nb.nets.sign import CLIP
 from greenai_nb.nets.weights import binary_layers, prunable_weights
 

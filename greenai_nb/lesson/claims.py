@@ -4,17 +4,15 @@
 the metric, the interval in which the metric must lie, and the profiles at which it is judged.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
+import msgspec.yaml
 import numpy as np
 
-from greenai_nb.checks import UsageError, nearest
+from greenai_nb.checks import UsageError
 from greenai_nb.intervals import student_interval
 from greenai_nb.lesson.project import root
 
@@ -61,7 +59,7 @@ def load_claims(path: Path | None = None) -> dict[str, Claim]:
     """Read the claims by id. Raises ``UsageError`` where one is not complete."""
     path = path or root() / "claims.yaml"
     claims: dict[str, Claim] = {}
-    for declared in _declared(path.read_text()):
+    for declared in msgspec.yaml.decode(path.read_bytes()):
         try:
             claim = msgspec.convert(declared, Claim)
         except msgspec.ValidationError as error:
@@ -72,20 +70,6 @@ def load_claims(path: Path | None = None) -> dict[str, Claim]:
             raise UsageError(f"claim {claim.id} stands twice in {path.name}")
         claims[claim.id] = claim
     return claims
-
-
-@functools.cache
-def _declared(text: str) -> list[dict[str, Any]]:
-    import yaml
-
-    return list(yaml.safe_load(text))
-
-
-def find(claims: dict[str, Claim], claim_id: str) -> Claim:
-    """The claim of that id. Raises ``UsageError`` with the nearest one."""
-    if claim_id not in claims:
-        raise UsageError(f"no claim {claim_id!r} in claims.yaml. {nearest(claim_id, claims)}")
-    return claims[claim_id]
 
 
 def judge(claim: Claim, values: Sequence[float], profile: str) -> Obtained:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.lesson.grading import Function, run_cases
-from greenai_nb.lesson.project import PROGRESS_VARIABLE, notebooks
+from greenai_nb.lesson.project import notebooks
 from greenai_nb.lesson.reader_files import ReaderFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PROGRESS = ReaderFile("my_progress.json", PROGRESS_VARIABLE, "your progress")
+PROGRESS = ReaderFile("my_progress.json", "your progress", dict[str, str])
 SECONDS = 2.0
 RIGHT, WRONG, NOT_STARTED = "right", "wrong", "not started"
 MAX_LINES = 20
@@ -42,9 +42,6 @@ class Verdict:
     word: str
     sentences: str
 
-    def __str__(self) -> str:
-        return f"{self.word}: {self.sentences}"
-
 
 def exercise(notebook: str, answer: Function, help: str = "", seconds: float = SECONDS) -> None:
     """Run a reader's function on the cases of its exercise, and print and store the verdict.
@@ -59,8 +56,10 @@ def exercise(notebook: str, answer: Function, help: str = "", seconds: float = S
         print(f"wrong: expected a function of the name {' or '.join(known)}, got {answer!r}")
         return
     verdict = judge(known[name], answer, seconds)
-    print(verdict)
-    _store(notebook, name, verdict.word)
+    print(f"{verdict.word}: {verdict.sentences}")
+    if verdict.word != NOT_STARTED:
+        stored = PROGRESS.load()
+        PROGRESS.store({**stored, notebook: stored.get(notebook, {}) | {name: verdict.word}})
     if help == "hint":
         print(inspect.getdoc(known[name].solution))
     elif help == "solution":
@@ -72,22 +71,18 @@ def exercise(notebook: str, answer: Function, help: str = "", seconds: float = S
 def judge(asked: Exercise, answer: Function, seconds: float = SECONDS) -> Verdict:
     """The verdict on a function. An error in it is an answer, not a failure here."""
     results = run_cases(answer, [asked.solution, *asked.misconceptions], asked.cases, seconds)
-    wrong = next((result for result in results if 0 not in result.agrees_with), None)
-    if wrong is None:
+    first = next((index for index, result in enumerate(results) if 0 not in result.agrees_with), None)
+    if first is None:
         return Verdict(RIGHT, f"{len(results)} cases agree")
     if _has_gap(getattr(answer, "__code__", None)):
         return Verdict(NOT_STARTED, f"replace the ... in {asked.name} and run the cell again")
-    lines = [f"{asked.name}({', '.join(map(repr, wrong.case))}) {wrong.outcome}"]
+    case, wrong = asked.cases[first], results[first]
+    lines = [f"{asked.name}({', '.join(map(repr, case))}) {wrong.outcome}"]
     if wrong.printed:
         lines += ["It printed:", *(f"  {line}" for line in wrong.printed.splitlines()[:MAX_LINES])]
     alike = frozenset.intersection(*(result.agrees_with for result in results))
-    lines += [explanation(asked.misconceptions[index - 1]) for index in sorted(alike)]
-    return Verdict(WRONG, "\n".join(lines))
-
-
-def explanation(misconception: Function) -> str:
-    """What a reader who has this misconception is told."""
-    return " ".join((misconception.__doc__ or "").split())
+    explanations = [asked.misconceptions[index - 1].__doc__ or "" for index in sorted(alike)]
+    return Verdict(WRONG, "\n".join([*lines, *(" ".join(text.split()) for text in explanations)]))
 
 
 def exercises_of(notebook: str) -> dict[str, Exercise]:
@@ -97,10 +92,8 @@ def exercises_of(notebook: str) -> dict[str, Exercise]:
         known = [file.stem for file in path.parent.glob("*.py")]
         raise UsageError(f"no solutions for {notebook!r}. {nearest(notebook, known)}")
     module = runpy.run_path(str(path))
-    return {
-        name: Exercise(name, module[name], cases, module["MISCONCEPTIONS"][name])
-        for name, cases in module["CASES"].items()
-    }
+    cases, mistakes = module["CASES"], module["MISCONCEPTIONS"]
+    return {name: Exercise(name, module[name], cases[name], mistakes[name]) for name in cases}
 
 
 def progress() -> "pd.DataFrame":
@@ -118,9 +111,3 @@ def _has_gap(code: CodeType | None) -> bool:
     """Whether a function still holds a ``...``, in itself or in a function within it."""
     constants = code.co_consts if code else ()
     return any(x is ... or (isinstance(x, CodeType) and _has_gap(x)) for x in constants)
-
-
-def _store(notebook: str, name: str, word: str) -> None:
-    if word != NOT_STARTED:
-        stored = PROGRESS.load()
-        PROGRESS.store({**stored, notebook: stored.get(notebook, {}) | {name: word}})

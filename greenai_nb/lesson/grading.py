@@ -6,17 +6,17 @@ import io
 import math
 import reprlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from greenai_nb.lesson.sandbox import Send, Stopped, messages
+from greenai_nb.lesson.sandbox import Send, run
 
 Function = Callable[..., Any]
 Case = tuple[Any, ...]
 
-TOLERANCE = 1e-9
+TOLERANCE = {"rel_tol": 1e-9, "abs_tol": 1e-9}
 MAX_PRINTED = 2000  # characters for each case
 MAX_CHARS = 200  # characters of an error or of a result
 
@@ -25,10 +25,9 @@ MAX_CHARS = 200  # characters of an error or of a result
 class CaseResult:
     """What a function did on one case, in words, and which known functions it agrees with, by index."""
 
-    case: Case
     outcome: str
     agrees_with: frozenset[int]
-    printed: str
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,20 +51,18 @@ def run_cases(
         for case in cases:
             send(_compared(answer, known, case, send))
 
+    messages, stopped = run(work, seconds)
+    if stopped:
+        messages.append(CaseResult(stopped, frozenset()))
     results: list[CaseResult] = []
     printed = ""
-    with contextlib.closing(messages(work, seconds)) as received:
-        try:
-            for message in received:
-                printed += message.get("printed", "")
-                if "outcome" in message:
-                    case, agrees_with = cases[len(results)], frozenset(message["agrees_with"])
-                    results.append(CaseResult(case, message["outcome"], agrees_with, printed))
-                    printed = ""
-        except Stopped as stopped:
-            case = cases[min(len(results), len(cases) - 1)]
-            results.append(CaseResult(case, str(stopped), frozenset(), printed))
-    return results
+    for message in messages:
+        if isinstance(message, CaseResult):
+            results.append(replace(message, printed=printed))
+            printed = ""
+        else:
+            printed += message
+    return results[: len(cases)]  # an end after the last answer takes nothing away
 
 
 def same(got: Any, expected: Any) -> bool:
@@ -79,26 +76,23 @@ def same(got: Any, expected: Any) -> bool:
             return type(got) is type(expected) and bool(got == expected)
         if isinstance(expected, list | tuple):
             return len(got) == len(expected) and all(map(same, got, expected))
-        return np.shape(got) == () and math.isclose(
-            float(got), expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE
-        )
+        return np.shape(got) == () and math.isclose(float(got), expected, **TOLERANCE)
     except Exception:  # a result may be anything, and its methods may do anything
         return False
 
 
-def _compared(answer: Function, known: Sequence[Function], case: Case, send: Send) -> dict[str, Any]:
-    given = copy.deepcopy(case)
-    printer = _Printer(send)
+def _compared(answer: Function, known: Sequence[Function], case: Case, send: Send) -> CaseResult:
+    given, printer = copy.deepcopy(case), _Printer(send)
     with contextlib.redirect_stdout(printer), contextlib.redirect_stderr(printer):
         got = _result(answer, given)
         expected = [_result(function, copy.deepcopy(case)) for function in known]
-        agrees_with = [index for index, result in enumerate(expected) if same(got, result)]
+        agrees_with = frozenset(index for index, right in enumerate(expected) if same(got, right))
         outcome = _outcome(got, expected[0])
     if 0 in agrees_with and not same(given, case):
         changed = ", ".join(map(_shown, given))
         outcome = f"gave the right result, but turned what it got into ({changed}): work on a copy"
-        agrees_with = []
-    return {"outcome": outcome, "agrees_with": agrees_with}
+        agrees_with = frozenset()
+    return CaseResult(outcome, agrees_with)
 
 
 def _result(function: Function, case: Case) -> Any:
@@ -145,7 +139,7 @@ class _Printer(io.TextIOBase):
         self.send, self.left = send, MAX_PRINTED
 
     def write(self, text: str) -> int:
-        if beginning := text[: self.left]:
-            self.send({"printed": beginning})
+        if beginning := "".join(text[: self.left]):  # bytes are a TypeError here, as in a file of texts
+            self.send(beginning)
             self.left -= len(beginning)
         return len(text)

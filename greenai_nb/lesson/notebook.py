@@ -5,7 +5,7 @@ import json
 import linecache
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,30 +15,8 @@ from greenai_nb.lesson.parameters import Parameter, declared, is_parameters_cell
 from greenai_nb.lesson.project import STAMP, current_notebook, notebooks, profile
 from greenai_nb.machine import peak_ram_mb
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 INJECTED = "# Parameters"  # how papermill begins the cell that it adds
 ASSIGNED = re.compile(r"^(\w+) = ", re.MULTILINE)
-
-
-class EnergyReading(Protocol):
-    """What a receipt needs to know of a meter's reading."""
-
-    energy_j: float
-    low_j: float
-    high_j: float
-    provenance: str
-    method: str
-    time_s: float
-    cpu_s: float
-
-
-class Training(Protocol):
-    """What a receipt needs to know of a fit."""
-
-    trace: "pd.DataFrame"
-    remembered: bool
 
 
 def check(namespace: Mapping[str, Any]) -> Any:
@@ -53,11 +31,9 @@ def check(namespace: Mapping[str, Any]) -> Any:
     if last is None:
         raise UsageError("no parameters cell has run above: run the notebook from the top")
     parameters = declared(cells[last])
-    injected = [cell for cell in cells[last + 1 :] if cell.startswith(INJECTED)]
-    for name in ASSIGNED.findall("\n".join(injected)):
-        if name not in parameters:
-            raise UsageError(f"there is no parameter {name!r}. {nearest(name, parameters)}")
-    values = resolve(parameters, {name: namespace[name] for name in parameters}, "this notebook")
+    injected = "\n".join(cell for cell in cells[last + 1 :] if cell.startswith(INJECTED))
+    names = [*parameters, *ASSIGNED.findall(injected)]
+    values = resolve(parameters, {name: namespace.get(name) for name in names}, "this notebook")
     _print_values(parameters, values)
     constants = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return dataclasses.make_dataclass("Parameters", list(constants), frozen=True)(**constants)
@@ -71,42 +47,33 @@ def record(name: str, value: float, unit: str, provenance: str) -> None:
 
 def claim(claim_id: str, values: float | Sequence[float]) -> None:
     """Judge a claim of ``claims.yaml`` by a number, or by one number a seed, and show the verdict."""
-    asked = claims.find(claims.load_claims(), claim_id)
+    known = claims.load_claims()
+    if claim_id not in known:
+        raise UsageError(f"no claim {claim_id!r} in claims.yaml. {nearest(claim_id, known)}")
+    asked = known[claim_id]
     got = claims.judge(asked, np.atleast_1d(values).tolist(), profile())
-    judged = records.new(
-        asked.metric,
-        got.value,
-        asked.unit,
-        asked.provenance,
-        claim=claim_id,
-        lo=got.low,
-        hi=got.high,
-        verdict=got.verdict,
-    )
+    judgement = {"claim": claim_id, "lo": got.low, "hi": got.high, "verdict": got.verdict}
+    judged = records.new(asked.metric, got.value, asked.unit, asked.provenance, **judgement)
     obtained = f"{got.value:.5g} {asked.unit}".strip()
     if got.count > 1:
         obtained += f" [{got.low:.4g}, {got.high:.4g}], n = {got.count}"
-    text = (
-        f"claim {claim_id}: {got.verdict}\n  {asked.sentence}\n"
-        f"  expected {asked.expected}, obtained {obtained} ({asked.provenance})"
-    )
-    records.emit([judged], text)
+    compared = f"expected {asked.expected}, obtained {obtained} ({asked.provenance})"
+    records.emit([judged], f"claim {claim_id}: {got.verdict}\n  {asked.sentence}\n  {compared}")
 
 
-def receipt(reading: EnergyReading, fits: Iterable[Training] = (), **operations: float) -> None:
+def receipt(reading: Any, fits: Iterable[Any] = (), **operations: float) -> None:
     """End a notebook: seconds, memory, operations and joules, each with how it was obtained.
 
-    ``fits`` are all trainings of the notebook, whose multiply-accumulates are added up; ``operations``
-    are other counts by name, for instance ``proposals=2e9``. A run adds the notebook's whole time and
-    peak memory to the records by itself.
+    ``reading`` is what an energy meter read. ``fits`` are all trainings of the notebook, whose
+    multiply-accumulates are added up; ``operations`` are other counts by name, for instance
+    ``proposals=2e9``. A run adds the notebook's whole time and peak memory to the records by itself.
     """
     last_rows = [(fit.remembered, fit.trace.iloc[-1]) for fit in fits]
     if last_rows:
         total = sum(float(row["operations"]) for _, row in last_rows)
         operations = {"multiply_accumulates": total} | operations
-    energy = f"{reading.energy_j:.1f} J"
-    if reading.low_j < reading.high_j:
-        energy = f"{reading.low_j:.1f} to {reading.high_j:.1f} J"
+    low, high = reading.low_j, reading.high_j
+    energy = f"{low:.1f} to {high:.1f} J" if low < high else f"{reading.energy_j:.1f} J"
     lines = [
         f"time        {reading.time_s:.1f} s, CPU {reading.cpu_s:.1f} s (measured)",
         f"memory      {peak_ram_mb():.0f} MB at the peak (measured)",
@@ -114,11 +81,8 @@ def receipt(reading: EnergyReading, fits: Iterable[Training] = (), **operations:
         f"energy      {energy} ({reading.provenance}: {reading.method})",
     ]
     if remembered := [float(row["seconds"]) for is_remembered, row in last_rows if is_remembered]:
-        lines.append(
-            f"trainings   {len(last_rows)}, of which {len(remembered)} were remembered; "
-            f"they took {sum(remembered):.0f} CPU s when they were trained"
-        )
-    low, high = reading.low_j, reading.high_j
+        took = f"they took {sum(remembered):.0f} CPU s when they were trained"
+        lines.append(f"trainings   {len(last_rows)}, of which {len(remembered)} were remembered; {took}")
     made = [
         records.new("cpu_s", reading.cpu_s, "s", "measured"),
         *(records.new(name, count, "", "counted") for name, count in operations.items()),
@@ -139,20 +103,17 @@ def _executed_cells(namespace: Mapping[str, Any]) -> list[str]:
 
 
 def _print_values(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
+    """Show the values, and what the notebook needed when its outputs were recorded."""
     width = max(map(len, parameters))
-    for name, parameter in parameters.items():
-        changed = "" if values[name] == parameter.default else f"  (default {parameter.default!r})"
-        print(f"{name:{width}} = {values[name]!r}{changed}")
-    print(_prediction(parameters, values))
-
-
-def _prediction(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> str:
-    name = current_notebook()
-    path = notebooks() / f"{name}.ipynb"
+    changed = {name for name, parameter in parameters.items() if values[name] != parameter.default}
+    for name, value in values.items():
+        default = f"  (default {parameters[name].default!r})" if name in changed else ""
+        print(f"{name:{width}} = {value!r}{default}")
+    path = notebooks() / f"{current_notebook()}.ipynb"
     stamp = json.loads(path.read_text())["metadata"].get(STAMP, {}) if path.is_file() else {}
     if "time_s" not in stamp:
-        return "minutes and memory: not recorded yet for this notebook"
+        print("minutes and memory: not recorded yet for this notebook")
+        return
     cost = f"{stamp['time_s'] / 60:.1f} minutes on one core, {stamp['peak_ram_mb']:.0f} MB"
-    if all(values[name] == parameter.default for name, parameter in parameters.items()):
-        return f"predicted: {cost}, as last recorded"
-    return f"with the defaults it took {cost}; these values differ"
+    differ = f"with the defaults it took {cost}; these values differ"
+    print(differ if changed else f"predicted: {cost}, as last recorded")

@@ -43,19 +43,14 @@ class Parameter:
     expected: str
 
     def cast(self, value: Any) -> Any:
-        """Turn a value, or a text from the command line, into this type, and check its range.
-
-        Raises ``UsageError`` with what was given and what was expected.
-        """
+        """Turn a value, or a text from a command line, into this type. ``UsageError`` if it is none."""
         if self.items and isinstance(value, str):
             value = _split_list(value)
         try:
             return msgspec.convert(_in_python(value, self.kind), self.annotation, strict=False)
         except msgspec.ValidationError:
-            raise UsageError(
-                f"parameter {self.name} is {value!r}, expected {self.expected} ({self.help}). "
-                f"The default is {self.default!r}."
-            ) from None
+            expected = f"expected {self.expected} ({self.help}). The default is {self.default!r}."
+            raise UsageError(f"parameter {self.name} is {value!r}, {expected}") from None
 
 
 def declared(source: str) -> dict[str, Parameter]:
@@ -80,20 +75,15 @@ def is_parameters_cell(source: str) -> bool:
     return False
 
 
-def resolve(
-    parameters: Mapping[str, Parameter], values: Mapping[str, Any], where: str
-) -> dict[str, Any]:
+def resolve(parameters: Mapping[str, Parameter], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Effective parameters: the defaults, and over them the given values, cast and checked.
 
     Raises ``UsageError`` for an unknown name, with the nearest right one.
     """
-    for name in values:
+    for name in given:
         if name not in parameters:
             raise UsageError(f"{where} has no parameter {name!r}. {nearest(name, parameters)}")
-    return {
-        name: parameter.cast(values.get(name, parameter.default))
-        for name, parameter in parameters.items()
-    }
+    return {name: known.cast(given.get(name, known.default)) for name, known in parameters.items()}
 
 
 def parse_assignments(texts: Iterable[str]) -> dict[str, str]:

@@ -4,53 +4,44 @@ Nothing is sent anywhere. Runs without a reader neither write nor read such file
 notebooks are the same for all.
 """
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from greenai_nb.files import write_atomic
 from greenai_nb.lesson.project import root
+from greenai_nb.machine import is_interactive
 
 
 @dataclass(frozen=True)
 class ReaderFile:
-    """A JSON file of dictionaries by name; the environment's ``variable`` may give it another path.
-
-    ``content`` says what is in it, as in "your progress".
-    """
+    """A JSON file of values of a ``kind`` by name; ``content`` says what it is: "your progress"."""
 
     name: str
-    variable: str
     content: str
+    kind: Any
 
-    def load(self) -> dict[str, dict[str, Any]]:
+    def load(self) -> dict[str, Any]:
         """All that is stored; a file that cannot be read is reported, and counts as empty."""
         path = self._path()
-        if not _has_reader() or not path.is_file():
+        if path is None or not path.is_file():
             return {}
         try:
-            return {name: dict(stored) for name, stored in json.loads(path.read_text()).items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, self.kind])
+        except (OSError, msgspec.DecodeError):
             print(f"{path.name} cannot be read, so {self.content} starts anew")
             return {}
 
-    def store(self, dictionaries: Mapping[str, Any]) -> None:
+    def store(self, values: Mapping[str, Any]) -> None:
         """Replace the file; one that cannot be written is reported, and stops nothing."""
-        if not _has_reader():
-            return
         try:
-            write_atomic(self._path(), json.dumps(dictionaries, indent=1) + "\n")
+            if path := self._path():
+                write_atomic(path, msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n")
         except OSError as error:
             print(f"{self.content} is not kept: {error.strerror}")
 
-    def _path(self) -> Path:
-        return Path(os.environ.get(self.variable) or root() / self.name)
-
-
-def _has_reader() -> bool:
-    from greenai_nb.show.figure import is_interactive  # which brings matplotlib
-
-    return is_interactive()
+    def _path(self) -> Path | None:
+        return root() / self.name if is_interactive() else None

@@ -16,55 +16,34 @@ from greenai_nb.lesson.project import results
 if TYPE_CHECKING:
     import pandas as pd
 
+Json = Mapping[str, Any]
+
 MIME = "application/vnd.greenai.record+json"
 JUDGEMENT = ("claim", "lo", "hi", "verdict")
 FIELDS = ("notebook", "name", "value", "unit", "provenance", *JUDGEMENT, "parameters", "seed", "profile")
 
 
-def emit(records: Iterable[Mapping[str, Any]], text: str) -> None:
+def emit(records: Iterable[Json], text: str) -> None:
     """Display records with the line of text that a reader sees."""
     from IPython.display import display
 
     display({MIME: list(records), "text/plain": text}, raw=True)
 
 
-def new(
-    name: str,
-    value: float,
-    unit: str,
-    provenance: str,
-    *,
-    claim: str | None = None,
-    lo: float | None = None,
-    hi: float | None = None,
-    verdict: str | None = None,
-) -> dict[str, Any]:
-    """One record as a notebook knows it; a number that is not finite was not obtained and is None.
+def new(name: str, value: float, unit: str, provenance: str, **judgement: Any) -> dict[str, Any]:
+    """One record as a notebook knows it, with ``claim``, ``lo``, ``hi`` and ``verdict`` where judged.
 
+    A number that is not finite was not obtained and is None, since JSON has no NaN and no infinity.
     Raises ``UsageError`` for an unknown provenance.
     """
     if provenance not in PROVENANCES:
         raise UsageError(f"provenance {provenance!r} is none of {', '.join(PROVENANCES)}")
-    return {
-        "name": name,
-        "value": _obtained(float(value)),
-        "unit": unit,
-        "provenance": provenance,
-        "claim": claim,
-        "lo": _obtained(lo),
-        "hi": _obtained(hi),
-        "verdict": verdict,
-    }
+    made = {"name": name, "value": float(value), "unit": unit, "provenance": provenance}
+    made |= dict.fromkeys(JUDGEMENT) | judgement
+    return {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in made.items()}
 
 
-def _obtained(number: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return number if number is not None and math.isfinite(number) else None
-
-
-def extract(
-    notebook: Mapping[str, Any], name: str, parameters: Mapping[str, Any], profile: str
-) -> list[dict[str, Any]]:
+def extract(notebook: Json, name: str, parameters: Json, profile: str) -> list[dict[str, Any]]:
     """The complete records of an executed notebook, in the order of its cells."""
     emitted = (
         record
@@ -75,9 +54,7 @@ def extract(
     return complete(emitted, name, parameters, profile)
 
 
-def complete(
-    records: Iterable[Mapping[str, Any]], name: str, parameters: Mapping[str, Any], profile: str
-) -> list[dict[str, Any]]:
+def complete(records: Iterable[Json], name: str, parameters: Json, profile: str) -> list[dict[str, Any]]:
     """Records of a notebook with all their fields: which notebook it was, run with which parameters."""
     seed = parameters.get("seed", parameters.get("seeds"))
     context = {"notebook": name, "parameters": parameters, "seed": seed, "profile": profile}

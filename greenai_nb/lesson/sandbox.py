@@ -1,8 +1,7 @@
-"""Run a function in another process with limits on time and memory, and stream its messages.
+"""Run a function in another process with limits on time and memory, and gather its messages.
 
 Where the system can fork, the process is a fork, which knows what this one knows and costs milliseconds.
-Elsewhere, as on Windows, a new interpreter gets a copy of the function. Messages come over a pipe, in
-JSON. Memory is limited on Linux alone.
+Elsewhere, as on Windows, a new interpreter gets a copy of the function. Only Linux limits memory.
 """
 
 import builtins
@@ -10,7 +9,6 @@ import contextlib
 import faulthandler
 import functools
 import gc
-import json
 import multiprocessing
 import os
 import pickle
@@ -18,49 +16,46 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
+import cloudpickle
 import psutil
 
-Send = Callable[[dict[str, Any]], None]
+Send = Callable[[Any], None]
 Work = Callable[[Send], None]
 
 MAX_MEMORY = 512 * 2**20  # bytes beyond what this process holds already
 START_S = 60.0  # for a new interpreter and its imports
-READY, DONE = {"ready": True}, dict[str, Any]()
 
 
-class Stopped(Exception):  # noqa: N818 - an ending, and not always an error
-    """The function did not come to its end; the message says why."""
-
-
-def messages(work: Work, seconds: float) -> Generator[dict[str, Any], None, None]:
-    """The messages that ``work`` sends, as it sends them; none of them is empty.
-
-    Raises ``Stopped`` when the time is over, or when the process ended before the work did.
-    """
+def run(work: Work, seconds: float) -> tuple[list[Any], str]:
+    """The messages that ``work`` sends, none of them None, and why it was stopped, or an empty text."""
     forks = "fork" in multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("fork" if forks else "spawn")
-    job = work if forks else _copy(work)
+    try:
+        load = (lambda: work) if forks else functools.partial(pickle.loads, cloudpickle.dumps(work))
+    except Exception as error:  # whatever the reader's objects raise
+        return [], f"needs what cannot be copied ({error}): take all from the arguments"
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(job, sender))
+    process = context.Process(target=_run, args=(load, sender))
     mention_memory()
     with warnings.catch_warnings():  # of Python 3.12, about threads: the fork uses none of them
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
+    messages: list[Any] = []
     try:
         sender.close()
-        if not forks:
-            _next(receiver, time.monotonic() + START_S)
+        _next(receiver, START_S)  # the process is ready
         end = time.monotonic() + seconds
-        while message := _next(receiver, end):
-            yield message
+        while (message := _next(receiver, end - time.monotonic())) is not None:
+            messages.append(message)
+        return messages, ""
     except TimeoutError:
-        raise Stopped(f"had no answer after {seconds:g} s: does a loop in it never end?") from None
+        return messages, f"had no answer after {seconds:g} s: does a loop in it never end?"
     except (EOFError, OSError):
-        raise Stopped("ended the process in which it was tried") from None
+        return messages, "ended the process in which it was tried"
     finally:
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):  # no group yet, or no longer
@@ -78,37 +73,20 @@ def mention_memory() -> None:
         print("On this system the memory of a function that is tried is not limited, only its time.")
 
 
-def _copy(work: Work) -> bytes:
-    import cloudpickle
-
-    try:
-        return bytes(cloudpickle.dumps(work))
-    except Exception as error:  # whatever the reader's objects raise
-        raise Stopped(f"needs what cannot be copied ({error}): take all from the arguments") from None
-
-
-def _next(receiver: Connection, end: float) -> dict[str, Any]:
-    if not receiver.poll(max(0.0, end - time.monotonic())):
+def _next(receiver: Connection, seconds: float) -> Any:
+    if not receiver.poll(seconds):
         raise TimeoutError
-    message: dict[str, Any] = json.loads(receiver.recv_bytes())
-    return message
+    return receiver.recv()
 
 
-def _run(job: Work | bytes, sender: Connection) -> NoReturn:
+def _run(load: Callable[[], Work], sender: Connection) -> NoReturn:
     """Do the work in the other process, and end without what a kernel does at its end."""
-
-    def send(message: dict[str, Any]) -> None:
-        sender.send_bytes(json.dumps(message).encode())
-
     try:
         _cut_off_from_the_kernel()
-        if isinstance(job, bytes):
-            work: Work = pickle.loads(job)
-            send(READY)
-        else:
-            work = job
-        work(send)
-        send(DONE)
+        work = load()
+        sender.send(None)  # ready
+        work(sender.send)
+        sender.send(None)  # done
     finally:
         os._exit(0)
 
@@ -124,12 +102,6 @@ def _cut_off_from_the_kernel() -> None:
     for standard in range(3):
         os.dup2(nowhere, standard)
     builtins.input = _no_input
-    _limit_memory()
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork: work for them would wait
-
-
-def _limit_memory() -> None:
     if sys.platform == "linux":
         import resource
 
@@ -137,6 +109,8 @@ def _limit_memory() -> None:
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         with contextlib.suppress(ValueError):  # a lower limit holds already
             resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork: work for them would wait
 
 
 def _no_input(*_: object) -> NoReturn:

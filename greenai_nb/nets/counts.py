@@ -15,7 +15,6 @@ Source: Rastegari et al., *XNOR-Net* (2016), section 3.2, and the layers' own de
 """
 
 import copy
-import dataclasses
 import math
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,7 +26,6 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from greenai_nb.nets import packed, scaling
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
-from greenai_nb.nets.pack import ScaleUnits
 
 Net = nn.Module | packed.PackedNet
 FLOAT_BYTES = 4
@@ -35,8 +33,7 @@ WHOLE = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
 KEEPS_SIGNS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
 
 
-@dataclasses.dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """Operations of one use of a layer, its learned weights, and the bytes of all that it stores."""
 
     macs: int = 0
@@ -79,44 +76,22 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     return uses.groupby(["layer", "kind"], sort=False, as_index=False).agg(rules)
 
 
-def multiply_accumulates(net: nn.Module, images: Tensor) -> int:
-    """Multiply-accumulates of linear layers and convolutions in one forward pass over some images.
-
-    Each output of a layer takes as many as its unit has weights.
-    """
-    total, twin = 0, copy.deepcopy(net).eval()
-
-    def add(layer: nn.Module, _given: object, output: Tensor) -> None:
-        nonlocal total
-        total += output.numel() * layer.get_parameter("weight")[0].numel()
-
-    for layer in twin.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            layer.register_forward_hook(add)
-    with torch.no_grad():
-        twin(images)
-    return total
-
-
 def leaves(net: nn.Module) -> dict[str, nn.Module]:
     """The layers that are counted, by name. Raises ``TypeError`` for one with weights and no rule."""
     counted, inside = dict[str, nn.Module](), set[int]()
     for name, layer in net.named_modules():
-        whole = isinstance(layer, WHOLE)
-        if id(layer) not in inside and not whole:
-            _refuse_weights(name, layer)
-        if id(layer) not in inside and (whole or not [*layer.children()]):
+        if isinstance(layer, WHOLE):
+            inside.update(id(part) for part in layer.modules() if part is not layer)
+        elif id(layer) not in inside:
+            _refuse_weights(name or "network", layer)
+        if id(layer) not in inside and (isinstance(layer, WHOLE) or not [*layer.children()]):
             counted[name or type(layer).__name__] = layer
-        if whole:
-            inside.update(map(id, layer.modules()))
     return counted
 
 
 def _refuse_weights(name: str, layer: nn.Module) -> None:
     if [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
-        raise TypeError(
-            f"{name or 'network'}: {type(layer).__name__} holds weights and no rule counts them"
-        )
+        raise TypeError(f"{name}: {type(layer).__name__} holds weights and no rule counts them")
 
 
 def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
@@ -127,20 +102,20 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
             weights, signed = layer.weight.numel(), x.signs or bool(layer.input_quantizer)
             kind = "bit_operations" if signed else "signed_additions"
             comparisons = math.prod(x.shape) if signed and not x.signs else 0
-            products = Cost(**{kind: out // len(layer.weight) * weights}, additions=comparisons)
-            products = dataclasses.replace(products, weights=weights, weight_bytes=-(-weights // 8))
-            return _sum(products, cost(layer.scaling, x, y, size))
+            products = Cost(weights=weights, weight_bytes=-(-weights // 8), additions=comparisons)
+            products = products._replace(**{kind: out // len(layer.weight) * weights})
+            return Cost(*map(sum, zip(products, cost(layer.scaling, x, y, size), strict=True)))
         case nn.Linear() | nn.Conv2d():
             weight, biases = layer.weight, 0 if layer.bias is None else len(layer.bias)
             times, numbers = out // len(weight), weight.numel() + biases
             nonzero = weight.numel() if weight.is_meta else int(weight.count_nonzero())
             products = Cost(times * weight.numel(), times * nonzero, additions=times * biases)
-            return dataclasses.replace(products, weights=numbers, weight_bytes=numbers * size)
+            return products._replace(weights=numbers, weight_bytes=numbers * size)
         case nn.BatchNorm1d() | nn.BatchNorm2d():  # x -> g x + c; its statistics are stored, not learned
             learned = sum(weight.numel() for weight in layer.parameters())
             stored = learned + sum(buffer.numel() for buffer in layer.buffers() if buffer.ndim)
             return Cost(additions=out, multiplications=out, weights=learned, weight_bytes=stored * size)
-        case scaling.MeanScale() | ScaleUnits():
+        case scaling.MeanScale():
             return Cost(multiplications=out, weight_bytes=y.shape[1] * size)
         case scaling.MeanScaleWithInputMap():  # sums of |x| over channels and windows; mean, alpha and K
             windows, alphas = out // y.shape[1], y.shape[1]
@@ -178,13 +153,9 @@ def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
             # Each product is held against a threshold, or takes the border's term; then OR and flip.
             bits = 0 if stage.thresholds is None else out * (stage.pool[0] ** 2 if stage.pool else 1)
             bits += products * stage.weights.length
-            tail = (cost(layer, x, y, size) for layer in stage.tail)
-            return _sum(Cost(bit_operations=bits, integer_operations=products), *tail)
+            scaled = 0 if stage.scale is None else out
+            return Cost(bit_operations=bits, integer_operations=products, multiplications=scaled)
     return Cost()
-
-
-def _sum(*costs: Cost) -> Cost:
-    return Cost(*map(sum, zip(*map(dataclasses.astuple, costs), strict=True)))
 
 
 def _seen(layer: Any, x: Numbers, y: Numbers) -> int:
@@ -234,8 +205,7 @@ def _stages(net: packed.PackedNet, images: Tensor, size: int) -> list[dict[str, 
     for stage in net.stages:
         before, after = after, stage(after)
         x, y = (_numbers(value, size, len(images)) for value in (before, after))
-        taken = _stage_cost(stage, x, y, size)
-        taken = dataclasses.replace(taken, weights=0, weight_bytes=stage.size_bytes)
+        taken = _stage_cost(stage, x, y, size)._replace(weights=0, weight_bytes=stage.size_bytes)
         rows.append(_row(stage.name, stage, x, y, taken))
     return rows
 
@@ -251,4 +221,4 @@ def _numbers(tensor: Any, size: int, batch: int, signs: bool = False) -> Numbers
 def _row(name: str, layer: Any, x: Numbers, y: Numbers, taken: Cost) -> dict[str, Any]:
     passed = {"inputs": math.prod(x.shape), "outputs": math.prod(y.shape)}
     passed |= {"input_bytes": x.bytes, "output_bytes": y.bytes}
-    return {"layer": name, "kind": type(layer).__name__} | dataclasses.asdict(taken) | passed
+    return {"layer": name, "kind": type(layer).__name__} | taken._asdict() | passed

@@ -33,13 +33,13 @@ def mobilenet_v2(classes: int = 1000) -> nn.Sequential:
     It has 300,774,272 multiply-accumulates in convolutions and the linear layer, and 3,504,872 weights.
     He's initial weights keep the activations at their size, so that no layer works on zeros.
     """
-    layers: list[nn.Module] = [_convolution(3, STEM, 3, stride=2)]
+    layers: list[nn.Module] = [_conv(3, STEM, 3, stride=2)]
     channels = STEM
     for expansion, width, count, stride in BLOCKS:
         for block in range(count):
             layers.append(InvertedResidual(channels, width, expansion, 1 if block else stride))
             channels = width
-    layers += [_convolution(channels, HEAD, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    layers += [_conv(channels, HEAD, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(*layers, nn.Dropout(DROPOUT), nn.Linear(HEAD, classes))
 
 
@@ -49,12 +49,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, channels: int, width: int, expansion: int, stride: int) -> None:
         super().__init__()
         inner = expansion * channels
-        widen = [_convolution(channels, inner, 1)] if expansion > 1 else []
-        self.layers = nn.Sequential(
-            *widen,
-            _convolution(inner, inner, 3, stride, groups=inner),
-            _convolution(inner, width, 1)[:2],
-        )
+        widen = [_conv(channels, inner, 1)] if expansion > 1 else []
+        filtered, narrowed = _conv(inner, inner, 3, stride, inner), _conv(inner, width, 1)[:2]
+        self.layers = nn.Sequential(*widen, filtered, narrowed)
         self.adds = stride == 1 and channels == width
 
     def forward(
@@ -64,9 +61,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds else y
 
 
-def _convolution(
-    channels: int, filters: int, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
+def _conv(channels: int, filters: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(channels, filters, kernel, stride, kernel // 2, groups=groups, bias=False)
     nn.init.kaiming_normal_(conv.weight)
     return nn.Sequential(conv, nn.BatchNorm2d(filters), nn.ReLU6())

@@ -26,15 +26,16 @@ from greenai_nb.nets.packed import (
     Stage,
     ToSigns,
 )
-from greenai_nb.nets.scaling import LearnedScale, MeanScale, NoScale, scale
+from greenai_nb.nets.scaling import LearnedScale, MeanScale, NoScale, by_unit, scale
 from greenai_nb.nets.sign import approx_sign, identity_sign, ste_sign
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-FLOAT_LAYERS = (nn.Conv2d, nn.Linear, *NORMS, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten)
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+FLOAT_LAYERS = Norm | nn.Conv2d | nn.Linear | nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Flatten
 SIGNS = (ste_sign, approx_sign, identity_sign)
 NETS = "a Sequential of Conv2d, Linear, BatchNorm, ReLU, MaxPool2d, AvgPool2d, Flatten, Sign, BinaryConv2d, BinaryLinear"  # noqa: E501
 
 Layers = list[tuple[str, Any]]
+Floats = Callable[[Int64[Array, " units"]], Float32[Array, " units"]]
 
 
 class PackingError(ValueError):
@@ -46,10 +47,10 @@ class ScaleUnits(nn.Module):
 
     def __init__(self, factor: Float[Tensor, " units"]) -> None:
         super().__init__()
-        self.factor = nn.Parameter(factor.clone(), requires_grad=False)
+        self.factor = factor
 
     def forward(self, y: Tensor) -> Tensor:
-        return y * self.factor.view(-1, *[1] * (y.ndim - 2))
+        return y * by_unit(self.factor, y)
 
 
 @torch.no_grad()
@@ -66,11 +67,17 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
         raise PackingError("the network is in training mode: call net.eval() before pack")
     layers, stages = _flat(net, ""), list[Stage]()
     while layers:
-        stage, layers = _pack_first(layers, bool(stages) and stages[-1].gives_signs, kernel)
+        stage, layers = _pack_first(layers, bool(stages) and _gives_signs(stages[-1]), kernel)
         stages += [stage] if stage else []
     if not any(isinstance(stage, BinaryStage) for stage in stages):
         raise PackingError("the network has no binary layer, there is nothing to pack")
     return PackedNet(stages)
+
+
+def _gives_signs(stage: Stage) -> bool:
+    if isinstance(stage, BinaryStage):
+        return stage.thresholds is not None
+    return not isinstance(stage, FloatStage)
 
 
 def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage | None, Layers]:
@@ -86,7 +93,7 @@ def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage
         case [(name, Sign() as layer), *rest]:
             _check_sign(name, layer.estimator)
             return None if signed else ToSigns(name), rest
-        case [(_, norm), (name, Sign() as layer), *rest] if isinstance(norm, NORMS) and not signed:
+        case [(_, norm), (name, Sign() as layer), *rest] if isinstance(norm, Norm) and not signed:
             _check_sign(name, layer.estimator)
             thresholds, flips = float_thresholds_of(norm)
             return ToSigns(name, thresholds, pack_signs(flips)), rest
@@ -105,16 +112,18 @@ def _binary_stage(
 ) -> tuple[BinaryStage, Layers]:
     """The stage of a binary layer and of all up to a sign that follows, and the layers that are left."""
     _check_sign(name, layer.kernel_quantizer)
-    positive, tail = layer.weight >= 0, nn.Sequential(*_scaling(name, layer))
+    positive, factor = layer.weight >= 0, _factor(name, layer)
     bits = pack_signs(positive.movedim(1, -1).numpy()).reshape(len(positive), -1)
     weights = pack_weights(bits, positive[0].numel(), kernel)
     shape = _shape(name, layer) if isinstance(layer, BinaryConv2d) else {}
     pools, after = _take_if(nn.MaxPool2d, rest)
-    norms, after = _take_if(NORMS, after)
+    norms, after = _take_if(Norm, after)
     if not (after and isinstance(after[0][1], Sign)):
-        return BinaryStage(name, weights, tail=tail, **shape), rest
+        scale = None if factor is None else factor.numpy()
+        return BinaryStage(name, weights, scale=scale, **shape), rest
     _check_sign(after[0][0], after[0][1].estimator)
-    tail.extend(norm for _, norm in norms)
+    scaling = [] if factor is None else [ScaleUnits(factor)]
+    tail = nn.Sequential(*scaling, *(norm for _, norm in norms))
     thresholds, flips = thresholds_of(tail, weights.length, weights.outputs, bool(shape))
     shape["pool"] = _pool(*pools[0]) if pools else None
     return BinaryStage(name, weights, thresholds=thresholds, flips=pack_signs(flips), **shape), after[1:]
@@ -128,39 +137,37 @@ def thresholds_of(
     The sign of tail(y) is (y >= threshold) xor flip for every y in [-length, length]. A unit whose sign
     never turns has a threshold that y never reaches.
     """
-
-    def positive(y: Int64[Array, " units"]) -> Bool[Array, " units"]:
-        return _positive(tail, y.astype(np.float32), image)
-
-    thresholds, flips = _turns(positive, -length, length + 1, units)
+    searched = (-length, length + 1)
+    thresholds, flips = _turns(tail, image, lambda y: y.astype(np.float32), searched, units)
     return thresholds.astype(np.int32), flips
 
 
-def float_thresholds_of(
-    norm: nn.BatchNorm1d | nn.BatchNorm2d,
-) -> tuple[Float32[Array, " channels"], Bool[Array, " channels"]]:
+def float_thresholds_of(norm: Norm) -> tuple[Float32[Array, " channels"], Bool[Array, " channels"]]:
     """For each channel the least float at which the sign of a batch norm turns, and the sign before.
 
     Where the sign never turns the threshold is infinite.
     """
-
-    def positive(ranks: Int64[Array, " channels"]) -> Bool[Array, " channels"]:
-        return _positive(norm, _float_of_rank(ranks), isinstance(norm, nn.BatchNorm2d))
-
-    infinite = int(np.float32(np.inf).view(np.int32))
-    turns, flips = _turns(positive, 1 - infinite, infinite, norm.num_features)
+    infinite, image = int(np.float32(np.inf).view(np.int32)), isinstance(norm, nn.BatchNorm2d)
+    turns, flips = _turns(norm, image, _float_of_rank, (1 - infinite, infinite), norm.num_features)
     return _float_of_rank(turns), flips
 
 
 def _turns(
-    positive: Callable[[Int64[Array, " units"]], Bool[Array, " units"]], first: int, end: int, units: int
+    layers: nn.Module, image: bool, floats: Floats, searched: tuple[int, int], units: int
 ) -> tuple[Int64[Array, " units"], Bool[Array, " units"]]:
-    """For each unit the least number in [first, end) whose sign is not that of ``first``, or ``end``.
+    """For each unit the least number whose sign after the layers is not that of the first, or the end.
 
+    The numbers are ``searched``, from the first up to the end, and the layers see them as ``floats``.
     Scale and batch norm round, but they keep the order of numbers, or turn it all round where gamma is
     below zero. So a sign turns once, and halving the range finds where.
     """
-    before, after = np.full(units, first), np.full(units, end)
+
+    def positive(numbers: Int64[Array, " units"]) -> Bool[Array, " units"]:
+        batch = torch.from_numpy(floats(numbers))[None]
+        y: Tensor = layers(batch[..., None, None] if image else batch)
+        return (y.flatten() >= 0).numpy()
+
+    before, after = np.full(units, searched[0]), np.full(units, searched[1])
     flips = positive(before)
     while (after - before > 1).any():
         middle = (before + after) // 2
@@ -169,29 +176,21 @@ def _turns(
     return after, flips
 
 
-def _positive(layers: nn.Module, x: Float32[Array, " units"], image: bool) -> Bool[Array, " units"]:
-    """The sign of one number for each unit after some layers, as the network would have it."""
-    batch = torch.from_numpy(x)[None]
-    y: Tensor = layers(batch[..., None, None] if image else batch)
-    return (y.flatten() >= 0).numpy()
-
-
 def _float_of_rank(ranks: Int64[Array, " channels"]) -> Float32[Array, " channels"]:
     """The floats with these ranks among all floats in order; zero has rank zero."""
     bits = np.abs(ranks).astype(np.int32).view(np.float32)
     return np.copysign(bits, ranks.astype(np.float32))
 
 
-def _scaling(name: str, layer: BinaryConv2d | BinaryLinear) -> list[nn.Module]:
+def _factor(name: str, layer: BinaryConv2d | BinaryLinear) -> Float[Tensor, " units"] | None:
+    """The scale of each unit; ``None`` stands for no scale."""
     scaling, units = layer.scaling, len(layer.weight)
     if isinstance(scaling, NoScale):
-        return []
+        return None
     if isinstance(scaling, MeanScale):
-        return [ScaleUnits(scale(layer.weight))]
-    if isinstance(scaling, LearnedScale) and len(scaling.factors) == 1:
-        (factor,) = scaling.factors
-        if factor.numel() == units:
-            return [ScaleUnits(factor.flatten())]
+        return scale(layer.weight)
+    if isinstance(scaling, LearnedScale) and [factor.numel() for factor in scaling.factors] == [units]:
+        return scaling.factors[0].detach().flatten().clone()
     raise PackingError(
         f"{name}: {type(scaling).__name__} differs from place to place or with the input, and no "
         "integer threshold can hold that. Train with MeanScale, NoScale or one learned scale a channel"
@@ -201,16 +200,14 @@ def _scaling(name: str, layer: BinaryConv2d | BinaryLinear) -> list[nn.Module]:
 def _check_sign(name: str, estimator: object) -> None:
     if estimator not in SIGNS:
         known = ", ".join(sign.__name__ for sign in SIGNS)
-        raise PackingError(
-            f"{name}: the estimator must give plain signs, one of {known}, got {estimator}"
-        )
+        raise PackingError(f"{name}: the estimator must be one of {known}, got {estimator}")
 
 
 def _shape(name: str, layer: BinaryConv2d) -> dict[str, Any]:
     square = all(len({*sides}) == 1 for sides in (layer.kernel_size, layer.stride, layer.padding))
     if not square or layer.dilation != (1, 1) or layer.groups != 1 or layer.padding_mode != "zeros":
         raise PackingError(f"{name}: pack needs square kernels, zero padding, no dilation and one group")
-    sums = (2.0 * (layer.weight >= 0) - 1).sum(1, keepdim=True)
+    sums = (2 * (layer.weight >= 0).int() - 1).sum(1, keepdim=True, dtype=torch.int32).numpy()
     return {"sums": sums, "stride": layer.stride[0], "padding": int(layer.padding[0])}
 
 
@@ -230,7 +227,7 @@ def _flat(net: nn.Sequential, prefix: str) -> Layers:
     return layers
 
 
-def _take_if(kinds: type | tuple[type, ...], layers: Layers) -> tuple[Layers, Layers]:
+def _take_if(kinds: Any, layers: Layers) -> tuple[Layers, Layers]:
     """The first layer alone if it is of these kinds, else nothing; and the layers after it."""
     count = int(bool(layers) and isinstance(layers[0][1], kinds))
     return layers[:count], layers[count:]

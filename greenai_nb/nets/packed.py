@@ -11,7 +11,7 @@ Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), sec
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from numpy import ndarray as Array
 from torch import Tensor, nn
 from torch.nn import functional
 
+from greenai_nb.checks import whole
 from greenai_nb.nets.kernels.images import or_pool, reached, windows
 from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
 
@@ -41,25 +42,27 @@ class Signs:
         return torch.from_numpy(np.moveaxis(positive, -1, 1).astype(np.float32) * 2 - 1)
 
 
-class Stage(Protocol):
-    """A step of a packed network."""
+@dataclass(frozen=True)
+class Stage:
+    """A step of a packed network, with the name of the layer that it came from."""
 
-    def __call__(self, x: Tensor | Signs) -> Tensor | Signs: ...
+    name: str
+
+    def __call__(self, x: Any) -> Tensor | Signs:
+        raise NotImplementedError
+
     @property
-    def name(self) -> str: ...
-    @property
-    def gives_signs(self) -> bool: ...
-    @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """Bytes of the numbers that it computes with."""
+        stored = (array for array in vars(self).values() if isinstance(array, Array | PackedWeights))
+        return sum(array.nbytes for array in stored)
 
 
 @dataclass(frozen=True)
-class FloatStage:
+class FloatStage(Stage):
     """A layer that stays in float."""
 
-    name: str
     layer: nn.Module
-    gives_signs = False
 
     def __call__(self, x: Tensor | Signs) -> Tensor:
         y: Tensor = self.layer(x.unpacked() if isinstance(x, Signs) else x)
@@ -67,24 +70,20 @@ class FloatStage:
 
     @property
     def size_bytes(self) -> int:
-        tensors = [*self.layer.parameters(), *self.layer.buffers()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return sum(tensor.nbytes for tensor in self.layer.state_dict().values())
 
 
 @dataclass(frozen=True)
-class ToSigns:
+class ToSigns(Stage):
     """The sign of a float input as bits: (x >= threshold) xor flip, channel by channel.
 
     Without thresholds, of a network's input, they are zero.
     """
 
-    name: str
     thresholds: Float32[Array, " channels"] | None = None
     flips: UInt8[Array, " bytes"] | None = None
-    gives_signs = True
 
-    def __call__(self, x: Tensor | Signs) -> Signs:
-        assert isinstance(x, Tensor)
+    def __call__(self, x: Tensor) -> Signs:
         flat = x.reshape(*x.shape[:2], -1).numpy()
         if self.thresholds is None:
             bits = reached(flat, np.zeros(x.shape[1], np.float32))
@@ -92,36 +91,23 @@ class ToSigns:
             bits = reached(flat, self.thresholds) ^ self.flips
         return Signs(bits.reshape(len(x), *x.shape[2:], -1), x.shape[1])
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(array.nbytes for array in (self.thresholds, self.flips) if array is not None)
-
 
 @dataclass(frozen=True)
-class OrPool:
+class OrPool(Stage):
     """Max-pooling of signs: +1 where any of them is."""
 
-    name: str
     kernel: int
     stride: int
-    size_bytes = 0
-    gives_signs = True
 
-    def __call__(self, x: Tensor | Signs) -> Signs:
-        assert isinstance(x, Signs)
+    def __call__(self, x: Signs) -> Signs:
         return Signs(or_pool(x.bits, self.kernel, self.stride), x.channels)
 
 
 @dataclass(frozen=True)
-class FlattenSigns:
+class FlattenSigns(Stage):
     """All signs of an image in one row, in torch's order: channel by channel."""
 
-    name: str
-    size_bytes = 0
-    gives_signs = True
-
-    def __call__(self, x: Tensor | Signs) -> Signs:
-        assert isinstance(x, Signs)
+    def __call__(self, x: Signs) -> Signs:
         row = x.unpacked().flatten(1)
         return Signs(pack_signs(row.numpy() >= 0), row.shape[1])
 
@@ -139,29 +125,28 @@ class Borders(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BinaryStage:
+class BinaryStage(Stage):
     """A product of signs, and what becomes of its integers.
 
     With ``thresholds`` the output is signs, (y >= threshold) xor flip; a pool before the batch norm
-    takes the OR before the flip. Without, it is the float ``tail`` of y: the scale.
+    takes the OR before the flip. Without, it is y in float, times ``scale`` if there is one. ``sums``
+    are those of a convolution's weights over the channels.
     """
 
-    name: str
     weights: PackedWeights
-    sums: Float[Tensor, "outputs 1 kernel kernel"] | None = None
+    sums: Int32[Array, "outputs 1 kernel kernel"] | None = None
     stride: int = 1
     padding: int = 0
     pool: tuple[int, int] | None = None
     thresholds: Int32[Array, " outputs"] | None = None
     flips: UInt8[Array, " bytes"] | None = None
-    tail: nn.Sequential = field(default_factory=nn.Sequential)
+    scale: Float32[Array, " outputs"] | None = None
     borders: dict[tuple[int, ...], Borders] = field(default_factory=dict, init=False, repr=False)
 
-    def __call__(self, x: Tensor | Signs) -> Tensor | Signs:
-        assert isinstance(x, Signs)
+    def __call__(self, x: Signs) -> Tensor | Signs:
         if self.thresholds is None:
-            y = self.integers(x)
-            return self.tail(torch.from_numpy(np.moveaxis(y, -1, 1).astype(np.float32)))
+            y = self.integers(x).astype(np.float32)
+            return torch.from_numpy(np.moveaxis(y if self.scale is None else y * self.scale, -1, 1))
         rows, positions = self._rows(x)
         kinds, _, levels = self._borders(x.bits.shape[1:-1])
         bits = self.weights.reached(rows, kinds, levels).reshape(*positions, -1)
@@ -189,11 +174,8 @@ class BinaryStage:
 
     def _borders(self, positions: tuple[int, ...]) -> Borders:
         """What holds at each position of an image of this size, computed once a size."""
-        if positions not in self.borders:
-            self.borders[positions] = self._borders_of(positions)
-        return self.borders[positions]
-
-    def _borders_of(self, positions: tuple[int, ...]) -> Borders:
+        if positions in self.borders:
+            return self.borders[positions]
         if self.sums is None:
             kinds, added = np.zeros(1, np.int32), np.zeros((1, self.weights.outputs), np.int32)
         else:
@@ -201,21 +183,12 @@ class BinaryStage:
             patches = functional.unfold(outside, self.sums.shape[-1], stride=self.stride)[0].T
             patterns, which = torch.unique(patches, dim=0, return_inverse=True)
             kinds = which.numpy().astype(np.int32)
-            added = (patterns @ self.sums.flatten(1).T).numpy().astype(np.int32)
-        if self.thresholds is None:
-            return Borders(kinds, added, added)
-        return Borders(kinds, added, self.weights.levels(self.thresholds - added))
+            added = patterns.numpy().astype(np.int32) @ self.sums.reshape(len(self.sums), -1).T
+        levels = added if self.thresholds is None else self.weights.levels(self.thresholds - added)
+        return self.borders.setdefault(positions, Borders(kinds, added, levels))
 
-    @property
-    def gives_signs(self) -> bool:
-        return self.thresholds is not None
 
-    @property
-    def size_bytes(self) -> int:
-        folded = [array for array in (self.thresholds, self.flips) if array is not None]
-        tensors = [*self.tail.parameters(), *([] if self.sums is None else [self.sums])]
-        floats = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        return self.weights.panels.nbytes + sum(array.nbytes for array in folded) + floats
+STAGES: tuple[type[Stage], ...] = (FloatStage, ToSigns, OrPool, FlattenSigns, BinaryStage)
 
 
 @dataclass(frozen=True)
@@ -230,8 +203,7 @@ class PackedNet:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"threads must be a number in [1, inf), got {self.threads!r}")
+        whole(threads=self.threads)
 
     def __call__(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *outputs"]:
         if not (isinstance(x, Tensor) and x.is_floating_point()):

@@ -4,6 +4,7 @@ The file holds what the network computes with, by layer: binary weights as bits,
 float layers as floats. It is packed for the kernel of the processor that loads it.
 """
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -18,29 +19,13 @@ from torch import nn
 
 from greenai_nb.files import write_atomic
 from greenai_nb.nets.kernels.product import pack_weights
-from greenai_nb.nets.pack import ScaleUnits
-from greenai_nb.nets.packed import (
-    BinaryStage,
-    FlattenSigns,
-    FloatStage,
-    OrPool,
-    PackedNet,
-    Stage,
-    ToSigns,
-)
+from greenai_nb.nets.packed import STAGES, BinaryStage, FloatStage, PackedNet, Stage
 
 FORMAT = 1
 INDEX = "network"
-DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    LookupError,
-    TypeError,
-    ValueError,
-    RuntimeError,
-)
+KINDS = {kind.__name__: kind for kind in STAGES}
+BROKEN_FILE = zipfile.BadZipFile, zlib.error, EOFError, OSError
+BROKEN_CONTENT = LookupError, TypeError, ValueError, RuntimeError
 SETTINGS = {
     nn.Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
     nn.Linear: ("in_features", "out_features"),
@@ -79,14 +64,10 @@ def from_bytes(content: bytes, kernel: str | None = None) -> PackedNet:
         index = json.loads(str(arrays[INDEX]))
         if index["format"] != FORMAT:
             raise PackedFileError(f"the file has format {index['format']}, this version reads {FORMAT}")
-        stages = [
-            _build(about, _under(f"{number}/", arrays), kernel)
-            for number, about in enumerate(index["stages"])
-        ]
-        return PackedNet(stages)
+        return PackedNet([_build(n, about, arrays, kernel) for n, about in enumerate(index["stages"])])
     except PackedFileError:
         raise
-    except DAMAGE as error:
+    except (*BROKEN_FILE, *BROKEN_CONTENT) as error:
         raise PackedFileError(f"this is no packed network, or it is damaged: {error}") from error
 
 
@@ -110,56 +91,34 @@ def sizes(net: PackedNet) -> dict[str, int]:
 
 def _describe(stage: Stage, prefix: str, arrays: dict[str, Array]) -> dict[str, Any]:
     """What a stage is, as JSON; its numbers go to ``arrays``, under the prefix."""
-    about: dict[str, Any] = {"kind": type(stage).__name__, "name": stage.name}
-    numbers: dict[str, Array | None] = {}
+    fields = [field.name for field in dataclasses.fields(stage) if field.init]
+    about: dict[str, Any] = {"kind": type(stage).__name__}
+    about |= {name: getattr(stage, name) for name in fields}
+    numbers = {name: about.pop(name) for name in fields if isinstance(about[name], Array)}
     if isinstance(stage, FloatStage):
         layer = stage.layer
         settings = {name: getattr(layer, name) for name in SETTINGS[type(layer)]}
         about |= {"layer": type(layer).__name__, "settings": settings}
         about["bias"] = getattr(layer, "bias", None) is not None
         numbers = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
-    elif isinstance(stage, OrPool):
-        about |= {"kernel": stage.kernel, "stride": stage.stride}
-    elif isinstance(stage, ToSigns | BinaryStage):
-        numbers = {"thresholds": stage.thresholds, "flips": stage.flips}
-    if isinstance(stage, BinaryStage):
-        about |= {"stride": stage.stride, "padding": stage.padding, "pool": stage.pool}
-        about["length"] = stage.weights.length
-        numbers["bits"] = stage.weights.bits
-        numbers["sums"] = None if stage.sums is None else stage.sums.numpy().astype(np.int32)
-        numbers["scale"] = next((factor.numpy() for factor in stage.tail.parameters()), None)
-    arrays |= {prefix + name: array for name, array in numbers.items() if array is not None}
+    elif isinstance(stage, BinaryStage):
+        numbers["bits"], about["length"] = about.pop("weights").bits, stage.weights.length
+    arrays |= {prefix + name: array for name, array in numbers.items()}
     return about
 
 
-def _under(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
-    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-
-
-def _build(about: dict[str, Any], numbers: dict[str, Array], kernel: str | None) -> Stage:
-    kind, name = about["kind"], about["name"]
-    if kind == "OrPool":
-        return OrPool(name, about["kernel"], about["stride"])
-    if kind == "ToSigns":
-        return ToSigns(name, numbers.get("thresholds"), numbers.get("flips"))
-    if kind == "FlattenSigns":
-        return FlattenSigns(name)
+def _build(number: int, about: dict[str, Any], arrays: dict[str, Array], kernel: str | None) -> Stage:
+    """The stage with this number in the file, which ``_describe`` put there."""
+    kind, prefix = about.pop("kind"), f"{number}/"
+    numbers = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
+    if kind not in KINDS:
+        raise PackedFileError(f"a stage of kind {kind!r} is not known to this version")
     if kind == "FloatStage":
         biased = {"bias": about["bias"]} if about["layer"] in ("Conv2d", "Linear") else {}
         layer = LAYERS[about["layer"]](**about["settings"], **biased)
         layer.load_state_dict({key: torch.from_numpy(array) for key, array in numbers.items()})
-        return FloatStage(name, layer.eval())
-    if kind != "BinaryStage":
-        raise PackedFileError(f"a stage of kind {kind!r} is not known to this version")
-    tail = [ScaleUnits(torch.from_numpy(numbers["scale"]))] if "scale" in numbers else []
-    return BinaryStage(
-        name,
-        pack_weights(numbers["bits"], about["length"], kernel),
-        sums=torch.from_numpy(numbers["sums"]).float() if "sums" in numbers else None,
-        stride=about["stride"],
-        padding=about["padding"],
-        pool=tuple(about["pool"]) if about["pool"] else None,
-        thresholds=numbers.get("thresholds"),
-        flips=numbers.get("flips"),
-        tail=nn.Sequential(*tail),
-    )
+        return FloatStage(about["name"], layer.eval())
+    if kind == "BinaryStage":
+        about["weights"] = pack_weights(numbers.pop("bits"), about.pop("length"), kernel)
+        about["pool"] = tuple(about["pool"]) if about["pool"] else None
+    return KINDS[kind](**about | numbers)

@@ -33,7 +33,7 @@ class MeanScale(nn.Module):
     """XNOR-Net's scale of each unit, alpha = mean |W|."""
 
     def forward(self, y: Tensor, weight: Tensor, x: Tensor) -> Tensor:
-        return y * _by_unit(scale(weight), y)
+        return y * by_unit(scale(weight), y)
 
 
 class MeanScaleWithInputMap(nn.Module):
@@ -52,7 +52,7 @@ class MeanScaleWithInputMap(nn.Module):
         size = x.abs().mean(1, keepdim=True)
         box = torch.full((1, 1, self.kernel, self.kernel), 1 / self.kernel**2).to(x)
         spread = functional.conv2d(size, box, None, self.stride, self.padding)
-        return y * _by_unit(scale(weight), y) * spread
+        return y * by_unit(scale(weight), y) * spread
 
 
 class LearnedScale(nn.Module):
@@ -78,5 +78,6 @@ class LearnedScale(nn.Module):
         return y
 
 
-def _by_unit(numbers: Float[Tensor, " units"], y: Tensor) -> Tensor:
+def by_unit(numbers: Float[Tensor, " units"], y: Tensor) -> Tensor:
+    """Numbers in the shape in which they meet the units of a layer's output."""
     return numbers.view(-1, *[1] * (y.ndim - 2))

@@ -31,50 +31,31 @@ def plain_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
 
 
-class _SteSign(torch.autograd.Function):
+class _Sign(torch.autograd.Function):
+    """Forward the sign; backward the gradient times ``slope`` of x, as if the step had that slope."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(x)
+        ctx.slope = slope
         return plain_sign(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= CLIP)
-
-
-class _ApproxSign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return plain_sign(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return gradients[0] * (2 - 2 * x.abs()).clamp(min=0)
-
-
-class _IdentitySign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return plain_sign(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
+        return gradients[0] * ctx.slope(x), None
 
 
 def ste_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Sign with the clipped straight-through gradient: 1 where |x| <= 1 and 0 else."""
-    return _SteSign.apply(x)
+    return _Sign.apply(x, lambda x: x.abs() <= CLIP)
 
 
 def approx_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Sign with the gradient of a piecewise parabola, 2 - 2 |x| where |x| <= 1 and 0 else."""
-    return _ApproxSign.apply(x)
+    return _Sign.apply(x, lambda x: (2 - 2 * x.abs()).clamp(min=0))
 
 
 def identity_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Sign with the gradient of the identity, as BinaryConnect passes it to its latent weights."""
-    return _IdentitySign.apply(x)
+    return _Sign.apply(x, torch.ones_like)

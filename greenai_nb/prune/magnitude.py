@@ -21,6 +21,7 @@ from greenai_nb.learn.store import remembered
 from greenai_nb.nets.weights import prunable_weights
 
 Rule = Callable[[nn.Module, float], nn.Module]
+Weight = Float[Tensor, "*shape"]
 
 
 def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
@@ -52,9 +53,7 @@ def accuracy_after(
     return pd.DataFrame(rows)
 
 
-def _masks(
-    weights: Sequence[Float[Tensor, "*shape"]], pruned_fraction: float
-) -> list[Float[Tensor, "*shape"]]:
+def _masks(weights: Sequence[Weight], pruned_fraction: float) -> list[Weight]:
     """Masks that keep the largest entries; of equal ones, those that come last."""
     if not 0 <= pruned_fraction <= 1:
         raise ValueError(f"pruned_fraction must lie in [0, 1], got {pruned_fraction}")

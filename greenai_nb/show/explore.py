@@ -8,7 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from greenai_nb.show.figure import image_tag, is_interactive, png, show
+from greenai_nb.machine import is_interactive
+from greenai_nb.show.figure import image_tag, png, show
 from greenai_nb.show.freeze import freeze
 
 Drawing = Callable[..., tuple[Figure, str]]

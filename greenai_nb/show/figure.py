@@ -8,15 +8,13 @@ metadata. Pictures are opaque, so that they are legible on a dark page, too.
 import base64
 import html
 import io
-import os
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from greenai_nb.machine import is_interactive
 from greenai_nb.show.style import DPI
-
-INTERACTIVE_VARIABLE = "GREENAI_INTERACTIVE"
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -39,17 +37,6 @@ def show_svg(svg: str, alt: str) -> None:
     """
     _require_words("show_svg(svg, alt='what it shows')", alt)
     _display("image/svg+xml", svg.encode(), svg, alt)
-
-
-def is_interactive() -> bool:
-    """Whether a person with a front end is there: a live kernel that no runner has told otherwise."""
-    said = os.environ.get(INTERACTIVE_VARIABLE)
-    if said in ("0", "1"):
-        return said == "1"
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 def png(fig: Figure) -> bytes:

@@ -1,25 +1,37 @@
-"""The command line: ``list``, ``run``, ``publish``, ``workspace``, ``lab``; others in ``sweep``."""
+"""The command line: what is asked for, in which order things happen, and what is said of them."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from typer import Argument, Option
 
 from greenai_nb import machine
 from greenai_nb.checks import UsageError
 from greenai_nb.files import write_atomic
-from greenai_nb.lesson import project
+from greenai_nb.lesson import project, records
+from greenai_nb.lesson.claims import FAILS, load_claims
 from greenai_nb.lesson.parameters import parse_assignments
-from greenai_nb.suite.run import plan
-from greenai_nb.suite.run.plan import Status
-from greenai_nb.suite.run.progress import Board, console, errors, interruptible
-from greenai_nb.suite.sweep import commands
-from greenai_nb.suite.sweep.commands import FAILED_RUN
+from greenai_nb.suite.run import plan, progress
+from greenai_nb.suite.run import report as pages
+from greenai_nb.suite.run import verify as judging
+from greenai_nb.suite.run.plan import Outcome
+from greenai_nb.suite.run.progress import Board, console, errors, interruptible, say
+from greenai_nb.suite.workshop import workspace as own
+
+if TYPE_CHECKING:
+    from greenai_nb.suite.sweep.cluster import Task
 
 WRONG_USE = 2
+Texts = list[str] | None
+Number = float | None
+Profile = Annotated[str, Option(help="Size: ci, tutorial or paper.")]
+Count = Annotated[int | None, Option(min=1, help="Side by side; one a core by default.")]
 
 app = typer.Typer(
     help="Run the notebooks of greenai-nb and hold their numbers against the claims.",
@@ -27,9 +39,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(commands.sweep)
-app.command()(commands.report)
-app.command()(commands.verify)
 
 
 @app.command("list")
@@ -47,21 +56,14 @@ def list_() -> None:
 
 @app.command()
 def run(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Notebooks by name or number; all by default.")
-    ] = None,
-    profile: Annotated[str, typer.Option(help="Size: ci, tutorial or paper.")] = "tutorial",
+    names: Annotated[Texts, Argument(help="Notebooks by name or number; all by default.")] = None,
+    profile: Profile = project.DEFAULT_PROFILE,
     parameters: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter."),
+        Texts, Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; results/PROFILE by default.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Notebooks side by side; one a core by default.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run all, and train anew.")] = False,
+    out: Annotated[Path | None, Option(help="Results folder; results/PROFILE by default.")] = None,
+    jobs: Count = None,
+    force: Annotated[bool, Option("--force", help="Run all, and train anew.")] = False,
 ) -> None:
     """Run notebooks side by side and print a verdict for every claim."""
     from greenai_nb.suite.run import runner
@@ -81,82 +83,192 @@ def run(
             f"{profile}: {len(fresh)} of {len(todo)} notebooks to run, {side_by_side} side by side, "
             f"{threads} thread(s) each"
         )
-        with interruptible("notebooks"), Board(console, fresh, side_by_side).shown() as board:
+        with interruptible("notebooks"), Board(console, fresh, side_by_side) as board:
             outcomes = runner.run(fresh, folder, profile, side_by_side, board, anew=force)
-        failures = [outcome for outcome in outcomes if outcome.status == Status.FAILED]
-        _write_page(folder, profile, [failure.job.name for failure in failures])
-    console.print(f"{time.monotonic() - start:.0f} s; open {folder / 'index.html'}", soft_wrap=True)
-    for failure in failures:
-        place = f"cell {failure.cell + 1}" if failure.cell is not None else "before the first cell"
-        errors.print(f"[red]{failure.job.name} failed at {place}[/red]: {failure.error}", soft_wrap=True)
-    if failures:
-        raise typer.Exit(FAILED_RUN)
+        failed = [outcome.name for outcome in outcomes if outcome.error]
+        write_atomic(folder / "index.html", pages.page(profile, _ledger(folder), folder, failed))
+    say(f"{time.monotonic() - start:.0f} s; open {folder / 'index.html'}")
+    progress.exit_if_failed(outcomes)
 
 
-def _write_page(folder: Path, profile: str, failed: Sequence[str]) -> None:
-    """Hold the records of a folder against the claims: a table here, and a page beside the notebooks."""
-    from greenai_nb.lesson import records
-    from greenai_nb.lesson.claims import load_claims
-    from greenai_nb.suite.run import report
+@app.command()
+def verify(
+    folder: Annotated[Path | None, Argument(help="A run; results/tutorial by default.")] = None,
+) -> None:
+    """Say the verdict on every claim of a run, and where it departs from the committed results.
 
-    rows = report.ledger(load_claims(), records.read(folder))
-    write_atomic(folder / "index.html", report.page(profile, rows, folder, failed))
-    console.print(report.closing_table(rows))
+    Exits with 1 where a claim fails.
+    """
+    run = folder or project.results()
+    rows = _ledger(run)
+    committed = judging.reference(plan.lessons(project.notebooks()))
+    agreements = judging.agreements(records.read(run), committed)
+    if (departures := judging.departures(agreements)).row_count:
+        console.print(departures)
+    judged = [agreement.agrees for agreement in agreements if agreement.agrees is not None]
+    verdicts = Counter(row.verdict for row in rows)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    console.print(
+        f"claims: {said}; {sum(judged)} of {len(judged)} records agree with the committed ones"
+    )
+    if verdicts[FAILS]:
+        raise typer.Exit(progress.FAILED_RUN)
+
+
+def _ledger(folder: Path) -> list[pages.Row]:
+    """Hold the records of a run against the claims, and print the table."""
+    rows = pages.ledger(load_claims(), records.read(folder))
+    console.print(pages.closing_table(rows))
+    return rows
 
 
 @app.command()
 def publish(
-    out: Annotated[
-        Path | None, typer.Option(help="The run to take outputs from; results/tutorial by default.")
-    ] = None,
+    out: Annotated[Path | None, Option(help="A run; results/tutorial by default.")] = None,
 ) -> None:
     """Put the outputs of a tutorial run into the notebooks of the repository, cleaned and stamped."""
     from greenai_nb.suite.run.publish import publish as publish_one
 
-    folder = out or project.root() / "results" / project.DEFAULT_PROFILE
     walk = plan.lessons(project.notebooks())
     for lesson in walk.values():
-        publish_one(lesson, walk, project.root(), folder)
-        size = lesson.path.stat().st_size
-        console.print(f"{lesson.name}: {size / 1000:.0f} kB")
+        publish_one(lesson, walk, project.root(), out or project.results())
+        console.print(f"{lesson.name}: {lesson.path.stat().st_size / 1000:.0f} kB")
+
+
+@app.command()
+def sweep(
+    notebook: Annotated[str, Argument(help="A notebook by name or number.")],
+    parameters: Annotated[
+        Texts, Option("-p", "--parameter", metavar="NAME=GRID", help="As 1,2 or 0..9 or log(1e-5,1,6).")
+    ] = None,
+    zipped: Annotated[Texts, Option("--zip", metavar="A,B", help="Names that move together.")] = None,
+    profile: Profile = project.DEFAULT_PROFILE,
+    out: Annotated[str | None, Option(help="Folder or fsspec address for the runs.")] = None,
+    workers: Count = None,
+    scheduler: Annotated[str | None, Option(help="One that runs already, as tcp://host:8786.")] = None,
+    memory_mb: Annotated[Number, Option(min=1, help="Memory that a run may use.")] = None,
+    minutes: Annotated[Number, Option(min=0.001, help="Time that a run may take.")] = None,
+    retry: Annotated[bool, Option("--retry", help="Run again what has failed.")] = False,
+    force: Annotated[bool, Option("--force", help="Start though memory may not do.")] = False,
+) -> None:
+    """Run one notebook at many settings on a Dask cluster; the same command goes on where it was."""
+    from greenai_nb.suite.run.kernel import Limits
+    from greenai_nb.suite.run.runner import results_folder
+    from greenai_nb.suite.sweep import cluster
+    from greenai_nb.suite.sweep.grid import points
+    from greenai_nb.suite.sweep.store import FAILED, Store
+
+    walk = plan.lessons(project.notebooks())
+    (lesson,) = plan.select(walk, [notebook]).values()
+    groups = [[name.strip() for name in group.split(",")] for group in zipped or []]
+    settings = points(lesson.parameters, parse_assignments(parameters or []), groups)
+    shared = plan.read_profile(project.notebooks(), profile, walk)
+    limits = Limits(memory_mb, 60 * minutes if minutes else None)
+    store = Store(out or str(project.root() / "results" / "sweep" / lesson.name))
+    tasks = cluster.tasks(lesson, settings, profile, shared, store.address, limits)
+    side_by_side = workers or machine.cores()
+    store.check()
+    time_s, run_mb = cluster.cost(lesson, profile, store)
+    if not (force or scheduler):
+        cluster.check_memory(side_by_side, memory_mb or run_mb)
+    with nullcontext() if "://" in store.address else results_folder(Path(store.address)):
+        names = {task.fingerprint for task in tasks}
+        done = names & store.fingerprints()
+        left_out = set() if retry else (names & store.fingerprints(FAILED)) - done
+        todo = [task for task in tasks if task.fingerprint not in done | left_out]
+        say(
+            f"{lesson.name}: {len(tasks)} runs, {len(done)} done before, {len(left_out)} failed before "
+            f"(--retry runs them again), {len(todo)} to do; {store.address}"
+        )
+        if todo and time_s:
+            expected = len(todo) * time_s / side_by_side / 60
+            say(f"about {expected:.1f} minutes, {run_mb:.0f} MB a run, from what is recorded")
+        outcomes = _run_on_cluster(todo, side_by_side, scheduler) if todo else []
+    _write_page(store.address)
+    progress.exit_if_failed(outcomes)
+    if left_out:
+        raise typer.Exit(progress.FAILED_RUN)
+
+
+def _run_on_cluster(todo: Sequence["Task"], workers: int, scheduler: str | None) -> list[Outcome]:
+    """Run on a cluster, and say at every end how many are done, have failed and are left."""
+    from greenai_nb.suite.sweep import cluster
+
+    counts, start = Counter[str](), time.monotonic()
+
+    def watch(outcome: Outcome) -> None:
+        counts[outcome.status] += 1
+        left = len(todo) - counts.total()
+        minutes = (time.monotonic() - start) / counts.total() * left / 60
+        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+        say(f"{said}, {min(left, workers)} running, {left} left, about {minutes:.1f} minutes")
+
+    with interruptible("runs"), cluster.cluster(min(workers, len(todo)), scheduler) as client:
+        say(f"dashboard: {client.dashboard_link}")
+        return cluster.run(client, todo, watch)
+
+
+@app.command()
+def report(
+    stores: Annotated[list[str], Argument(help="The stores of one or more sweeps.")],
+    table: Annotated[Path | None, Option(help="Write all records here, as .parquet or .csv.")] = None,
+) -> None:
+    """Make one offline page of each sweep, and a tidy table of all their records."""
+    from greenai_nb.suite.sweep.table import write
+
+    if table:
+        write(stores, table)
+        say(f"table: {table}")
+    for address in stores:
+        _write_page(address)
+
+
+def _write_page(address: str) -> None:
+    """The page of a store, written beside its runs, to whose notebooks it links."""
+    from greenai_nb.lesson.claims import load_claims
+    from greenai_nb.suite.sweep import report
+    from greenai_nb.suite.sweep.store import Store
+    from greenai_nb.suite.sweep.table import collect, failures
+
+    store = Store(address)
+    if not store.fingerprints():
+        return
+    with store.as_folder() as folder:
+        page = report.page(folder, collect(folder), failures(folder), load_claims())
+    store.write("index.html", page.encode())
+    say(f"open {address}/index.html")
 
 
 @app.command()
 def workspace(
-    folder: Annotated[Path, typer.Argument(help="A new folder, or a workspace to bring up to date.")],
+    folder: Annotated[Path, Argument(help="A new folder, or a workspace to bring up to date.")],
 ) -> None:
     """Copy the walk to a folder of your own; called again, it renews what you have not edited."""
-    from greenai_nb.suite.workshop import workspace as own
-
-    changes = own.update(project.root(), folder)
-    new = sum(change.kind == own.NEW for change in changes)
-    for change in changes:
-        if change.kind != own.NEW:
-            console.print(change.sentence, soft_wrap=True)
-    console.print(
-        f"{new or 'no'} new files. Open it with: greenai lab --workspace {folder}", soft_wrap=True
-    )
+    new = _lay_out(folder, own.NEW)
+    say(f"{new or 'no'} new files. Open it with: greenai lab --workspace {folder}")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def lab(
-    options: Annotated[
-        list[str] | None, typer.Argument(help="Options for Jupyter, such as --port=9000.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--workspace", help="Where to work; workspace/ by default.")
-    ] = None,
+    options: Annotated[Texts, Argument(help="Options for Jupyter, such as --port=9000.")] = None,
+    folder: Annotated[Path | None, Option("--workspace", help="workspace/ by default.")] = None,
 ) -> None:
     """Open JupyterLab on this machine, in a workspace, so that the checkout stays as it is."""
     from greenai_nb.suite.workshop import lab as server
-    from greenai_nb.suite.workshop import workspace as own
 
-    place = (folder or project.root() / "workspace").resolve()
-    for change in own.update(project.root(), place):
-        if change.kind not in (own.NEW, own.KEPT):
-            console.print(change.sentence, soft_wrap=True)
-    console.print(f"JupyterLab works in {place}; Ctrl-C ends it", soft_wrap=True)
-    server.start(place, options or [])
+    chosen = (folder or project.root() / "workspace").resolve()
+    _lay_out(chosen, own.NEW, own.KEPT)
+    say(f"JupyterLab works in {chosen}; Ctrl-C ends it")
+    server.start(chosen, options or [])
+
+
+def _lay_out(folder: Path, *unsaid: str) -> int:
+    """Make or renew a workspace, and say what was done; gives the number of new files."""
+    changes = own.update(project.root(), folder)
+    for change in changes:
+        if change.kind not in unsaid:
+            say(change.sentence)
+    return sum(change.kind == own.NEW for change in changes)
 
 
 def main() -> None:

@@ -5,10 +5,9 @@ The comparator is a distribution rho, with complexity KL(rho, pi); or a network 
 with complexity pen(w) and the loss L_T(w) + sum_t omega_t(w), where omega is the price of smearing
 (``greenai_nb.theory.smearing``).
 
-The theorem of the slides leaves its remainder Delta_T to the paper, which was not at hand. The
-remainders here are derived, with classical ingredients: Hoeffding's lemma, and Donsker and Varadhan's
-formula. The right-hand side of Theorem 2 depends on the draws: a played game computes it
-(``greenai_nb.theory.game``).
+The slides leave the remainder Delta_T to the paper; those here are derived, from Hoeffding's lemma and
+Donsker and Varadhan's formula. The right-hand side of Theorem 2 depends on the draws: a played game
+computes it (``greenai_nb.theory.game``).
 
 Source: Cesa-Bianchi and Lugosi (2006), chapters 2 and 9; Catoni (2007).
 """

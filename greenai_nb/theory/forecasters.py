@@ -19,28 +19,28 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray as Array
 
+PerDecision = Float[Array, " decisions"]
+
 
 class State(NamedTuple):
     """Log weights of the decisions, log pi - lambda S_{t-1}, and the distribution they make."""
 
-    log_weight: Float[Array, " decisions"]
-    distribution: Float[Array, " decisions"]
+    log_weight: PerDecision
+    distribution: PerDecision
     log_total: float
 
 
-def init(log_prior: Float[Array, " decisions"]) -> State:
+def init(log_prior: PerDecision) -> State:
     """The state before the first round: the distribution is the prior."""
     return _normalised(log_prior)
 
 
-def gibbs(state: State, losses: Float[Array, " decisions"], inverse_temperature: float) -> State:
+def gibbs(state: State, losses: PerDecision, inverse_temperature: float) -> State:
     """Learn from a round: log weight <- log weight - lambda l_t; ``inverse_temperature`` is lambda."""
     return _normalised(state.log_weight - inverse_temperature * losses)
 
 
-def second_order(
-    state: State, losses: Float[Array, " decisions"], drawn: int, inverse_temperature: float
-) -> State:
+def second_order(state: State, losses: PerDecision, drawn: int, inverse_temperature: float) -> State:
     """Learn from a round in which decision ``drawn`` was played.
 
     S_t(w) = S_{t-1}(w) + l_t(w) + lambda / 2 (l_t(w) - l_t(w^_t))^2;  log weight = log pi - lambda S_t.
@@ -57,14 +57,12 @@ def free_energy(state: State, inverse_temperature: float) -> float:
     return -state.log_total / inverse_temperature
 
 
-def expected_loss(distribution: Float[Array, " decisions"], losses: Float[Array, " decisions"]) -> float:
+def expected_loss(distribution: PerDecision, losses: PerDecision) -> float:
     """Average loss of a decision drawn from the distribution: E_{w ~ rho_t} l_t(w)."""
     return float(distribution @ losses)
 
 
-def mixture_loss(
-    distribution: Float[Array, " decisions"], likelihoods: Float[Array, " decisions"]
-) -> float:
+def mixture_loss(distribution: PerDecision, likelihoods: PerDecision) -> float:
     """Log-loss of the averaged prediction: -log E_{w ~ rho_t} p_w, with p_w = exp(-l_t(w)).
 
     For cross-entropy the likelihoods p_w are the probabilities of the label; by Jensen it is at most
@@ -73,7 +71,7 @@ def mixture_loss(
     return -float(np.log(distribution @ likelihoods))
 
 
-def _normalised(log_weight: Float[Array, " decisions"]) -> State:
+def _normalised(log_weight: PerDecision) -> State:
     top = log_weight.max()
     distribution = np.exp(log_weight - top)
     total = distribution.sum()

@@ -13,9 +13,9 @@ from numpy import ndarray as Array
 
 from greenai_nb.checks import finite, positive, probabilities, spread
 from greenai_nb.theory import forecasters
+from greenai_nb.theory.forecasters import PerDecision
 
 Losses = Float[Array, "outcomes decisions"]
-PerDecision = Float[Array, " decisions"]
 Opponent = Callable[[int, PerDecision], int]
 
 

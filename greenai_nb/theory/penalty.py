@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from greenai_nb.checks import finite, non_negative, positive
 from greenai_nb.theory.prior import EXPONENT
 
+Arrays = Sequence[Float[Array, "*shape"]]
+
 
 def coordinate_price(weight: ArrayLike, scale: float) -> Float[Array, "*shape"]:
     """Price of single weights before they are pooled into blocks, 4 log(1 + |w_j| / tau), in nats.
@@ -32,8 +34,7 @@ def block_penalty(block: Float[Array, "*shape"], scale: float) -> float:
 
         4 |w|_0 log(1 + |w|_1 / (tau |w|_0)),   and 0 where all weights are zero
 
-    ``scale`` is tau. Raises ``ValueError`` for an empty block, weights that are not finite and a
-    scale that is not positive.
+    ``scale`` is tau. Raises ``ValueError`` for an empty block and for weights that are not finite.
     """
     positive(scale=scale)
     weights = finite("block", block)
@@ -44,14 +45,13 @@ def block_penalty(block: Float[Array, "*shape"], scale: float) -> float:
     return float(EXPONENT * active * np.log1p(size / (scale * active)))
 
 
-def penalty(blocks: Sequence[Float[Array, "*shape"]], scale: float, binary_weights: int = 0) -> float:
+def penalty(blocks: Arrays, scale: float, binary_weights: int = 0) -> float:
     """Complexity of a network in nats: what the bound charges for its weights.
 
         pen(w) = 4 sum_blocks |w|_0 log(1 + |w|_1 / (tau |w|_0)) + p_bin log 2
 
     ``blocks`` are the vectors of real weights, on the slides w^real and w^scale; ``scale`` is tau
-    and ``binary_weights`` is p_bin. Raises ``ValueError`` as ``block_penalty`` does, and for a
-    negative count.
+    and ``binary_weights`` is p_bin. Raises ``ValueError`` as ``block_penalty`` does.
     """
     non_negative(binary_weights=binary_weights)
     positive(scale=scale)
@@ -72,20 +72,14 @@ class Price:
         return self.real + self.scale + self.binary
 
 
-def price_network(
-    real: Sequence[Float[Array, "*shape"]],
-    scales: Sequence[Float[Array, "*shape"]],
-    binary_weights: int,
-    scale: float,
-) -> Price:
+def price_network(real: Arrays, scales: Arrays, binary_weights: int, scale: float) -> Price:
     """The penalty of an XNOR network, its three terms apart.
 
     All arrays of ``real`` weights form one block and all ``scales`` another, as on the slides; the
-    lists may be empty. ``binary_weights`` is p_bin and ``scale`` is tau. Raises ``ValueError`` as
-    ``penalty`` does.
+    lists may be empty. Other arguments and errors are those of ``penalty``.
     """
 
-    def pooled(arrays: Sequence[Float[Array, "*shape"]]) -> float:
+    def pooled(arrays: Arrays) -> float:
         joined = [np.ravel(array) for array in arrays]
         return penalty([np.concatenate(joined)] if joined else [], scale)
 

@@ -13,12 +13,11 @@ Source: derived for the sparsity prior, E|s| = tau / 2 and E s^2 = tau^2.
 import math
 from collections.abc import Callable
 
-import numpy as np
 from jaxtyping import Float
 from numpy import ndarray as Array
 from scipy.optimize import brentq
 
-from greenai_nb.checks import finite, positive
+from greenai_nb.checks import finite, non_negative, positive
 from greenai_nb.theory.prior import HeavyTail
 
 SEARCHED_LOG_SCALES = (-200.0, 50.0)
@@ -73,8 +72,7 @@ def flip_probability(margin: Float[Array, "*shape"] | float, scale: float) -> Fl
     sign of its unit turns.
     """
     margins = finite("margin", margin)
-    if np.any(margins < 0):
-        raise ValueError(f"margin must be in [0, inf), got {float(margins.min())!r}")
+    non_negative(margin=float(margins.min()))
     return HeavyTail(scale).tail(margins) / 2
 
 
@@ -95,7 +93,6 @@ def scale_for(omega: Callable[[float], float], rounds: int, total: float = 0.5) 
     def excess(log_scale: float) -> float:
         return rounds * omega(math.exp(log_scale)) - total
 
-    low, high = SEARCHED_LOG_SCALES
-    if not excess(low) < 0 < excess(high):
+    if not excess(SEARCHED_LOG_SCALES[0]) < 0 < excess(SEARCHED_LOG_SCALES[1]):
         raise ValueError(f"total must be a cost that smearing can reach over the game, got {total!r}")
-    return math.exp(brentq(excess, low, high, xtol=1e-13))
+    return math.exp(brentq(excess, *SEARCHED_LOG_SCALES, xtol=1e-13))

@@ -55,9 +55,8 @@ def nodes(prior: Prior, decades: tuple[int, int] = (-4, 6), panels_per_decade: i
     s = ((edges[:-1] - half)[:, None] - half[:, None] * node).ravel()
     size, length = prior.scale * (1 - s) / s, prior.scale * (half[:, None] * weight).ravel() / s**2
     log_mass = prior.log_density(size) + np.log(length)
-    return Space(
-        np.concatenate([-size[::-1], size])[:, None], np.concatenate([log_mass[::-1], log_mass])
-    )
+    points = np.concatenate([-size[::-1], size])[:, None]
+    return Space(points, np.concatenate([log_mass[::-1], log_mass]))
 
 
 def product(first: Space, second: Space) -> Space:

@@ -20,6 +20,8 @@ from greenai_nb.theory.space import Space, nodes, product, signs
 
 INPUTS = UNITS = 2
 BINARY_WEIGHTS = INPUTS * UNITS
+Losses = Float[Array, "outcomes decisions"]
+
 OUTCOMES = signs(INPUTS).points
 DECADES = (-1, 2)
 PANELS_PER_DECADE = 1
@@ -35,8 +37,8 @@ class Toy:
     """
 
     space: Space
-    losses: Float[Array, "outcomes decisions"]
-    smeared: Float[Array, "outcomes decisions"]
+    losses: Losses
+    smeared: Losses
     price: Float[Array, " decisions"]
     clip: float
 
@@ -52,13 +54,8 @@ def toy(scale: float, clip: float = 4.0, one_scale: Space | None = None) -> Toy:
     space = product(signs(BINARY_WEIGHTS), product(*[one_scale or panels] * UNITS))
     logits = outcome_logits(space.points)
     price = coordinate_price(space.points[:, BINARY_WEIGHTS:], scale).sum(1)
-    return Toy(
-        space,
-        loss(logits, clip),
-        _smeared(logits, panels, clip),
-        price + BINARY_WEIGHTS * np.log(2),
-        clip,
-    )
+    price += BINARY_WEIGHTS * np.log(2)
+    return Toy(space, loss(logits, clip), _smeared(logits, panels, clip), price, clip)
 
 
 def loss(logits: Float[Array, "*shape"], clip: float) -> Float[Array, "*shape"]:
@@ -66,9 +63,7 @@ def loss(logits: Float[Array, "*shape"], clip: float) -> Float[Array, "*shape"]:
     return np.logaddexp(0, -np.clip(logits, -clip, clip))
 
 
-def outcome_logits(
-    points: Float[Array, "decisions coordinates"],
-) -> Float[Array, "outcomes decisions"]:
+def outcome_logits(points: Float[Array, "decisions coordinates"]) -> Losses:
     """y f(x) for each of the four outcomes, before clipping."""
     binary = points[:, :BINARY_WEIGHTS].reshape(-1, UNITS, INPUTS)
     scales = points[:, BINARY_WEIGHTS:]
@@ -89,15 +84,11 @@ def options(inputs: Float[Array, "rounds 2"]) -> Int[Array, "rounds 2"]:
     return positive_edge @ np.array([2, 1])
 
 
-def _smeared(
-    logits: Float[Array, "outcomes decisions"], panels: Space, clip: float
-) -> Float[Array, "outcomes decisions"]:
+def _smeared(logits: Losses, panels: Space, clip: float) -> Losses:
     """E loss(z + s_1 + s_2) for each logit: the units are -1 or +1 and the noise is symmetric."""
     noise = product(*[panels] * UNITS)
     sums, where = np.unique(noise.points.sum(1), return_inverse=True)
     mass = np.bincount(where, np.exp(noise.log_mass))
     distinct, position = np.unique(logits, return_inverse=True)
-    smeared = np.concatenate(
-        [loss(z[:, None] + sums, clip) @ mass for z in np.array_split(distinct, 64)]
-    )
-    return smeared[position].reshape(logits.shape)
+    parts = [loss(z[:, None] + sums, clip) @ mass for z in np.array_split(distinct, 64)]
+    return np.concatenate(parts)[position].reshape(logits.shape)

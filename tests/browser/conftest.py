@@ -137,7 +137,7 @@ def prepare(folder: Path) -> None:
     published = (
         record
         for lesson in walk.values()
-        for record in runner.run_records(lesson.content, lesson.name, project.DEFAULT_PROFILE)
+        for record in runner.run_records(lesson.content, lesson.name)
     )
     records.write_text("".join(json.dumps(record) + "\n" for record in published))
     for name, values in SETTINGS.items():

@@ -14,21 +14,19 @@ Source: codecarbon 3.3.2, ``external/hardware.py`` and ``external/ram.py``.
 import logging
 import tempfile
 import weakref
-from typing import TYPE_CHECKING
+from typing import Any
 
 from greenai_nb.checks import non_negative, one_of
+from greenai_nb.energy.backends import BackEnd
 from greenai_nb.energy.carbon import nearest_country
 from greenai_nb.energy.reading import Reading
-
-if TYPE_CHECKING:
-    from codecarbon import OfflineEmissionsTracker
 
 MODES = ("process", "machine")
 J_PER_KWH = 3.6e6
 PARTS = ("cpu", "ram", "gpu")
 
 
-class CodecarbonMeter:
+class CodecarbonMeter(BackEnd):
     """codecarbon's joules and grams of CO2e since this was made, for a country by its ISO-3 code.
 
     ``mode`` is process or machine; ``ram_w`` replaces the watts that it takes for the memory. No file is
@@ -47,7 +45,15 @@ class CodecarbonMeter:
         one_of(MODES, mode=mode)
         if ram_w is not None:
             non_negative(ram_w=ram_w)
-        _check_country(country)
+        from codecarbon.input import DataSource
+
+        known = DataSource().get_global_energy_mix_data()
+        if country not in known:
+            names = {code: row["country_name"] for code, row in known.items()}
+            raise ValueError(
+                f"country must be one of the {len(known)} codes that codecarbon knows, three letters as "
+                f"FRA, DEU or USA, got {country!r}. {nearest_country(str(country), names)}"
+            )
         self._tracker = _tracker(country, mode, ram_w)
         self._tracker.start_task()
         self._joules, self._carbon_g = dict.fromkeys(PARTS, 0.0), 0.0
@@ -72,19 +78,7 @@ class CodecarbonMeter:
         self._stop()
 
 
-def _check_country(code: str) -> None:
-    from codecarbon.input import DataSource
-
-    known = DataSource().get_global_energy_mix_data()
-    if code not in known:
-        names = {iso: row["country_name"] for iso, row in known.items()}
-        raise ValueError(
-            f"country must be one of the {len(known)} ISO-3 codes that codecarbon knows, three letters "
-            f"as FRA, DEU or USA, got {code!r}. {nearest_country(str(code), names)}"
-        )
-
-
-def _tracker(country: str, mode: str, ram_w: float | None) -> "OfflineEmissionsTracker":
+def _tracker(country: str, mode: str, ram_w: float | None) -> Any:
     from unittest import mock
 
     from codecarbon import OfflineEmissionsTracker
@@ -104,11 +98,11 @@ def _tracker(country: str, mode: str, ram_w: float | None) -> "OfflineEmissionsT
         )
     # The last thing that a constructor sets, which swallows its errors.
     if not hasattr(tracker, "run_id"):
-        raise OSError("codecarbon did not start and gives no reason: meter('vcpu') estimates without it")
+        raise OSError("codecarbon did not start and gives no reason: Meter('vcpu') estimates without it")
     return tracker
 
 
-def _constants(tracker: "OfflineEmissionsTracker") -> str:
+def _constants(tracker: Any) -> str:
     """Version and way of the processor's part; the latter is private there, and only described here."""
     from codecarbon._version import __version__
 

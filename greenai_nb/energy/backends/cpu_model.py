@@ -8,12 +8,13 @@ neighbours, and without memory, cooling or idle power.
 Source: Cloud Carbon Footprint, *Methodology*: 3.5 W (AWS), 3.76 W (Azure), 4.26 W (GCP) at full load.
 """
 
+from greenai_nb.energy.backends import BackEnd
 from greenai_nb.energy.reading import Reading
 
 BUSY_VCPU_W = (3.5, 4.26)
 
 
-class CpuModel:
+class CpuModel(BackEnd):
     """Estimates from CPU seconds alone; a ``remark`` is added to the method, as to why."""
 
     name = "vcpu"
@@ -28,6 +29,3 @@ class CpuModel:
         low, high = (watt * cpu_s for watt in BUSY_VCPU_W)
         middle = (low + high) / 2
         return Reading(middle, low, high, self.provenance, self._method, time_s, cpu_s, {"cpu": middle})
-
-    def close(self) -> None:
-        """Nothing is open."""

@@ -12,10 +12,11 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from greenai_nb.energy.backends import BackEnd
 from greenai_nb.energy.reading import Reading
 
 
-class Nvml:
+class Nvml(BackEnd):
     """Joules of the GPUs with the given indices, all by default, since this was made.
 
     Raises ``OSError`` where NVML, a GPU or its counter is not there or stops to answer, and
@@ -29,7 +30,7 @@ class Nvml:
         self._nvml = _started()
         count = self._call("nvmlDeviceGetCount")
         if not count:
-            raise OSError("NVML knows no GPU: meter the processor instead, with meter('auto')")
+            raise OSError("NVML knows no GPU: meter the processor instead, with Meter('auto')")
         chosen = range(count) if gpus is None else gpus
         if not chosen or not set(chosen) <= set(range(count)):
             raise ValueError(f"gpus must be indices in [0, {count - 1}], got {list(chosen)}")
@@ -43,11 +44,7 @@ class Nvml:
             raise OSError("a GPU's energy counter went back: its driver was loaded anew in the meantime")
         joules = sum(used) / 1000
         method = f"NVML, {len(used)} GPU{'s' * (len(used) != 1)}, whole boards with their neighbours"
-        parts = {"gpu": joules}
-        return Reading.exact(joules, self.provenance, method, time_s, cpu_s, components=parts)
-
-    def close(self) -> None:
-        """NVML stays open: to start it takes longer than all of a meter's work."""
+        return Reading.exact(joules, self.provenance, method, time_s, cpu_s, components={"gpu": joules})
 
     def _millijoules(self) -> list[int]:
         torch = sys.modules.get("torch")
@@ -61,7 +58,7 @@ class Nvml:
         except self._nvml.NVMLError as problem:
             raise OSError(
                 f"NVML cannot do {name}: {problem}. The energy counter needs a GPU from Volta on and a "
-                "driver that runs; meter('vcpu') estimates the processor without it"
+                "driver that runs; Meter('vcpu') estimates the processor without it"
             ) from problem
 
 

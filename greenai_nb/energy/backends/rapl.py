@@ -13,10 +13,13 @@ since the last reading leaves room for k more wraps than are seen, the reading i
 Source: the kernel's ``power/powercap`` document; Intel, *Software Developer's Manual*, volume 3, RAPL.
 """
 
+import math
 import time
+from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
 
+from greenai_nb.energy.backends import BackEnd
 from greenai_nb.energy.reading import Reading
 
 POWERCAP = Path("/sys/class/powercap")
@@ -28,37 +31,34 @@ FORBIDDEN = (
     "{path} may not be read: Linux keeps energy counters for root since the PLATYPUS attack "
     "(CVE-2020-8694), which read secrets through them. Run this session as root, or let an "
     "administrator give the file to one trusted group by a udev rule; do not open it to every user. "
-    "meter('vcpu') estimates without it"
+    "Meter('vcpu') estimates without it"
 )
 
 
 class Counter:
     """Joules that one zone has used since this was made, followed as its counter wraps around.
 
-    ``kind`` is package, core, uncore, dram or psys, ``package`` the folder of the whole socket,
-    ``unseen_j`` what it may have used beyond ``used_j``, and ``safe_s`` the longest time between updates
-    in which it wraps around once at most. Raises ``OSError`` and ``ValueError`` as ``Rapl`` does.
+    ``package`` is the folder of the whole socket, ``unseen_j`` what it may have used beyond ``used_j``,
+    and ``safe_s`` the longest time between updates in which it wraps around once at most.
     """
 
     def __init__(self, folder: Path, kind: str, now_s: float) -> None:
         self._folder, self.kind = folder, kind
         self.package = ":".join(folder.name.split(":")[:2])
-        self._range_j = _microjoules(folder / "max_energy_range_uj") / 1e6
-        if not self._range_j:
-            raise ValueError(f"{folder / 'max_energy_range_uj'} holds 0, a positive range is expected")
+        self._range_uj = _microjoules(folder / "max_energy_range_uj", 1)
+        self._range_j = self._range_uj / 1e6
         self.max_power_w = _max_power_w(folder)
         self.safe_s = self._range_j / self.max_power_w
-        self.shown_j, self._updated_s = self._read(), now_s
+        self.shown_j, self._updated_s = self._shown(), now_s
         self.used_j = self.unseen_j = 0.0
 
     def update(self, now_s: float) -> None:
         """Add what was used since the last update, and the wraps that nobody can have seen."""
         try:
-            before_j, self.shown_j = self.shown_j, self._read()
+            before_j, self.shown_j = self.shown_j, self._shown()
         except OSError as problem:
             raise OSError(
-                f"the energy counter of {self._folder} could be read at the start and now cannot: "
-                f"{problem}; meter anew"
+                f"the energy counter of {self._folder} can no longer be read: {problem}; meter anew"
             ) from problem
         used_j = (self.shown_j - before_j) % self._range_j
         wraps = (self.max_power_w * (now_s - self._updated_s) - used_j) // self._range_j
@@ -71,21 +71,15 @@ class Counter:
         apart_j = abs(self.shown_j - other.shown_j)
         return min(apart_j, abs(self._range_j - apart_j)) <= MIRROR_J
 
-    def _read(self) -> float:
-        shown_uj, range_uj = _microjoules(self._folder / "energy_uj"), round(1e6 * self._range_j)
-        if shown_uj > range_uj:
-            raise ValueError(
-                f"{self._folder / 'energy_uj'} holds {shown_uj}, a whole number of microjoules in "
-                f"[0, {range_uj}] is expected"
-            )
-        return shown_uj / 1e6
+    def _shown(self) -> float:
+        return _microjoules(self._folder / "energy_uj", 0, self._range_uj) / 1e6
 
 
-class Rapl:
+class Rapl(BackEnd):
     """Joules of the machine's processors since this was made, by the counters of a powercap tree.
 
     Packages that show the same count throughout are dies that mirror one counter, and count once. A tree
-    of ``replay.powercap_tree`` gives readings that are called replayed, by its own clock.
+    of ``replay.PowercapTree`` gives readings that are called replayed, by its own clock.
 
     Raises ``FileNotFoundError`` where there is no counter, ``PermissionError`` where it may not be read,
     ``OSError`` for one that vanishes, and ``ValueError`` for one that holds no count in its range.
@@ -109,9 +103,9 @@ class Rapl:
         self._mirrored = [pair for pair in self._mirrored if pair[0].mirrors(pair[1])]
         mirrors = {second.package for _, second in self._mirrored}
         own = [counter for counter in self.counters if counter.package not in mirrors]
-        components: dict[str, float] = {}
+        components: dict[str, float] = defaultdict(float)
         for counter in own:
-            components[counter.kind] = components.get(counter.kind, 0.0) + counter.used_j
+            components[counter.kind] += counter.used_j
         counted = ("package", "dram") if "package" in components else ("psys",)
         energy_j = sum(components.get(kind, 0.0) for kind in counted)
         unseen_j = sum(counter.unseen_j for counter in own if counter.kind in counted)
@@ -125,16 +119,12 @@ class Rapl:
             safe_s = min(counter.safe_s for counter in own)
             method += f"; counters may have wrapped around unseen, read the meter every {safe_s:.3g} s"
         time_s = now_s - self._start_s if self.provenance == "replayed" else time_s
-        high_j = energy_j + unseen_j
-        return Reading(energy_j, energy_j, high_j, self.provenance, method, time_s, cpu_s, components)
-
-    def close(self) -> None:
-        """Nothing is open between readings."""
+        used = (energy_j, energy_j, energy_j + unseen_j)
+        return Reading(*used, self.provenance, method, time_s, cpu_s, dict(components))
 
     def _clock(self) -> float:
-        if self.provenance == "measured":
-            return time.perf_counter()
-        return float(self._replayed.read_text())
+        replayed = self.provenance == "replayed"
+        return float(self._replayed.read_text()) if replayed else time.perf_counter()
 
 
 def packages(powercap: Path = POWERCAP) -> list[Path]:
@@ -144,9 +134,8 @@ def packages(powercap: Path = POWERCAP) -> list[Path]:
 
 def _named(powercap: Path) -> list[tuple[Path, str]]:
     """Folders of zones with their names; ``*-rapl-mmio`` shows the same packages once more."""
-    folders = sorted(powercap.glob("*-rapl:*")) if powercap.is_dir() else []
-    named = [(folder, folder / "name") for folder in folders]
-    return [(folder, name.read_text().strip()) for folder, name in named if name.is_file()]
+    names = sorted(powercap.glob("*-rapl:*/name"))
+    return [(name.parent, name.read_text().strip()) for name in names]
 
 
 def _counters(powercap: Path, now_s: float) -> list[Counter]:
@@ -164,7 +153,7 @@ def _counters(powercap: Path, now_s: float) -> list[Counter]:
     if not any(counter.kind in ("package", "psys") for counter in counters):
         raise FileNotFoundError(
             f"there is no energy counter in {powercap}: virtual machines, containers and other systems "
-            "than Linux show none. meter('vcpu') estimates, and replay.powercap_tree writes a tree to "
+            "than Linux show none. Meter('vcpu') estimates, and replay.PowercapTree writes a tree to "
             "learn on"
         )
     return counters
@@ -180,8 +169,8 @@ def _max_power_w(folder: Path) -> float:
     return min(MAX_POWER_W, max(limits, default=0.0) or MAX_POWER_W) if held else MAX_POWER_W
 
 
-def _microjoules(path: Path) -> int:
+def _microjoules(path: Path, low: int = 0, high: float = math.inf) -> int:
     text = path.read_text().strip()
-    if not text.isdigit():
-        raise ValueError(f"{path} holds {text!r}, a whole number of microjoules is expected")
+    if not (text.isdigit() and low <= int(text) <= high):
+        raise ValueError(f"{path} holds {text!r}, whole microjoules from {low} to {high} are expected")
     return int(text)

@@ -22,13 +22,13 @@ from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 
 from greenai_nb.checks import non_negative, whole
+from greenai_nb.energy.backends import BackEnd
 from greenai_nb.energy.backends.rapl import REPLAYED
 from greenai_nb.energy.reading import Reading
 
 GAP = 3.0  # a step is a gap where it is longer than this many median steps
 RANGE_UJ = 65_532_610_987  # 2^32 counts of some 15.26 uJ, as many processors show it
 PARTS = ("core", "uncore", "dram")
-NAMES = ("package", *PARTS, "psys")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,26 +39,18 @@ class Trace:
     energy_j: Float[Array, " samples"]
     source: str
 
-    @property
-    def duration_s(self) -> float:
-        """Seconds from the first sample to the last."""
-        return float(self.time_s[-1])
-
     def used(self, time_s: float) -> float:
         """Joules from the start to ``time_s``. Raises ``ValueError`` for a time outside the trace."""
-        if not 0 <= time_s <= self.duration_s:
+        if not 0 <= time_s <= self.time_s[-1]:
             raise ValueError(
-                f"{self.source} lasts {self.duration_s:.4g} s, the first {time_s:.4g} s were asked for: "
+                f"{self.source} lasts {self.time_s[-1]:.4g} s, the first {time_s:.4g} s were asked for: "
                 "take a longer trace or less time"
             )
         return float(np.interp(time_s, self.time_s, self.energy_j))
 
 
 def from_power(
-    time_s: ArrayLike,
-    power_w: ArrayLike,
-    source: str = "the trace",
-    longest_step_s: float | None = None,
+    time_s: ArrayLike, power_w: ArrayLike, source: str = "the trace", longest_step_s: float | None = None
 ) -> Trace:
     """Trace of power (W) sampled at increasing times (s).
 
@@ -70,47 +62,34 @@ def from_power(
     return Trace(times, np.concatenate([[0.0], joules.cumsum()]), source)
 
 
-def from_counter(
-    time_s: ArrayLike,
-    energy_uj: ArrayLike,
-    range_uj: float = math.inf,
-    source: str = "the trace",
-    longest_step_s: float | None = None,
-) -> Trace:
-    """Trace of an energy counter (uJ) that wraps around at ``range_uj``, once at most between samples.
+def read_trace(path: Path | str, longest_step_s: float | None = None) -> Trace:
+    """Trace in a CSV file; a counter wraps around once at most between two samples.
 
-    Raises ``ValueError`` as ``from_power`` does, for a count beyond the range, and for one that goes
-    back without a range.
+    Raises ``ValueError`` as ``from_power`` does, for other columns, and for a count beyond the range or
+    one that goes back without a range.
     """
-    times, counts = _samples(source, time_s, energy_uj, longest_step_s)
+    table, source = pd.read_csv(path), Path(path).name
+    if {"time_s", "power_w"} <= set(table):
+        return from_power(table["time_s"], table["power_w"], source, longest_step_s)
+    if not {"time_s", "energy_uj"} <= set(table):
+        got = ",".join(map(str, table))
+        raise ValueError(f"{source} must have columns time_s,power_w or time_s,energy_uj, got {got}")
+    times, counts = _samples(source, table["time_s"], table["energy_uj"], longest_step_s)
+    range_uj = float(table.get("max_energy_range_uj", pd.Series([math.inf])).max())
     if not counts.max() <= range_uj:
         raise ValueError(f"{source} must hold counts in [0, {range_uj:.0f}] uJ, got {counts.max():.0f}")
     steps = np.diff(counts)
     if math.isinf(range_uj) and (steps < 0).any():
-        raise ValueError(
-            f"{source} counts backwards at {times[1:][steps < 0][0]:.4g} s: say where its counter "
-            "wraps around, in a column max_energy_range_uj"
-        )
+        back = f"{source} counts backwards at {times[1:][steps < 0][0]:.4g} s"
+        raise ValueError(f"{back}: say where it wraps around, in a column max_energy_range_uj")
     steps[steps < 0] += range_uj
     return Trace(times, np.concatenate([[0.0], steps.cumsum() / 1e6]), source)
 
 
-def read_trace(path: Path | str, longest_step_s: float | None = None) -> Trace:
-    """Trace in a CSV file; raises ``ValueError`` for other columns, and as the functions above do."""
-    table, source = pd.read_csv(path), Path(path).name
-    if {"time_s", "power_w"} <= set(table):
-        return from_power(table["time_s"], table["power_w"], source, longest_step_s)
-    if {"time_s", "energy_uj"} <= set(table):
-        ranges = table.get("max_energy_range_uj", pd.Series([math.inf]))
-        counts = table["energy_uj"]
-        return from_counter(table["time_s"], counts, float(ranges.max()), source, longest_step_s)
-    raise ValueError(
-        f"{source} must have the columns time_s,power_w or time_s,energy_uj, "
-        f"got {','.join(map(str, table))}"
-    )
+Power = float | Trace  # watts, steady or recorded
 
 
-class Replay:
+class Replay(BackEnd):
     """Joules that a trace, or one in a CSV file, shows from its start for as long as the meter runs."""
 
     name = "replay"
@@ -122,105 +101,85 @@ class Replay:
     def read(self, time_s: float, cpu_s: float) -> Reading:
         """Joules of the first ``time_s`` seconds. Raises ``ValueError`` beyond the end of the trace."""
         joules = self._trace.used(time_s)
-        method = f"{self._trace.source}, {len(self._trace.time_s)} samples"
-        return Reading.exact(
-            joules, self.provenance, method, time_s, cpu_s, components={"trace": joules}
-        )
-
-    def close(self) -> None:
-        """Nothing is open."""
+        method, parts = f"{self._trace.source}, {len(self._trace.time_s)} samples", {"trace": joules}
+        return Reading.exact(joules, self.provenance, method, time_s, cpu_s, components=parts)
 
 
-class Tree:
-    """A powercap tree whose counters and clock move by ``advance`` alone; made by ``powercap_tree``."""
+class PowercapTree:
+    """A powercap tree for ``Meter("rapl", powercap=tree.folder)`` where there is no RAPL.
 
-    def __init__(self, folder: Path, range_uj: int) -> None:
-        self.folder, self.time_s = folder, 0.0
-        self._range_uj = range_uj
-        self._zones: list[tuple[Path, int, float | Trace]] = []
+    ``watts`` is what each package draws, steady or as a trace, or names the zones: package, core,
+    uncore and dram of each socket, and psys of the board. Counters start at ``start_share`` of their
+    range, those of further sockets elsewhere, and wrap around at ``range_uj``. They and the tree's clock
+    ``time_s`` move by ``advance`` alone, and readings are replayed. Raises ``ValueError`` for no socket,
+    an unknown zone, negative power and an empty range.
+    """
 
-    def add(self, zone: str, name: str, watts: float | Trace, start_share: float) -> None:
-        """Add a counter that begins at a share of its range."""
-        folder = self.folder / zone
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "name").write_text(f"{name}\n")
-        (folder / "max_energy_range_uj").write_text(f"{self._range_uj}\n")
-        self._zones.append((folder, int(start_share % 1 * self._range_uj), watts))
+    def __init__(
+        self,
+        folder: Path | str,
+        watts: Power | Mapping[str, Power],
+        sockets: int = 1,
+        range_uj: int = RANGE_UJ,
+        start_share: float = 0.9,
+    ) -> None:
+        zones = watts if isinstance(watts, Mapping) else {"package": watts}
+        if unknown := set(zones) - {"package", *PARTS, "psys"}:
+            raise ValueError(f"zones must be package, {', '.join(PARTS)} or psys, got {sorted(unknown)}")
+        non_negative(**{f"watts of {n}": w for n, w in zones.items() if not isinstance(w, Trace)})
+        whole(sockets=sockets, range_uj=range_uj)
+        self.folder, self.time_s, self._range_uj = Path(folder), 0.0, range_uj
+        self._counters: list[tuple[Path, int, Power]] = []
+        if (self.folder / REPLAYED).is_file():
+            for stale in self.folder.glob("intel-rapl:*"):
+                shutil.rmtree(stale)
+        for socket in range(sockets):
+            share, zone = start_share + socket / (sockets + 1), f"intel-rapl:{socket}"
+            if "package" in zones:
+                self._add(zone, f"package-{socket}", zones["package"], share)
+            for index, part in enumerate(part for part in PARTS if part in zones):
+                self._add(f"{zone}:{index}", part, zones[part], share)
+        if "psys" in zones:
+            self._add(f"intel-rapl:{sockets}", "psys", zones["psys"], start_share)
+        self.advance(0.0)
 
     def advance(self, seconds: float) -> None:
         """Let time pass. Raises ``ValueError`` for a negative one, and beyond the end of a trace."""
         non_negative(seconds=seconds)
-        time_s = float(self.time_s + seconds)
-        used = [
-            watts.used(time_s) if isinstance(watts, Trace) else watts * time_s
-            for _, _, watts in self._zones
-        ]
-        for (folder, start_uj, _), joules in zip(self._zones, used, strict=True):
-            count = (start_uj + round(1e6 * joules)) % self._range_uj
-            (folder / "energy_uj").write_text(f"{count}\n")
+        time_s, counts = float(self.time_s + seconds), {}
+        for folder, start_uj, watts in self._counters:
+            joules = watts.used(time_s) if isinstance(watts, Trace) else watts * time_s
+            counts[folder / "energy_uj"] = (start_uj + round(1e6 * joules)) % self._range_uj
+        for path, count in counts.items():
+            path.write_text(f"{count}\n")
         (self.folder / REPLAYED).write_text(f"{time_s!r}\n")
         self.time_s = time_s
 
-
-def powercap_tree(
-    folder: Path | str,
-    watts: float | Trace | Mapping[str, float | Trace],
-    sockets: int = 1,
-    range_uj: int = RANGE_UJ,
-    start_share: float = 0.9,
-) -> Tree:
-    """A powercap tree in a folder, for ``Meter("rapl", powercap=tree.folder)`` where there is no RAPL.
-
-    ``watts`` is what each package draws, steady or as a trace, or names the zones: package, core,
-    uncore and dram of each socket, and psys of the board. Counters start at ``start_share`` of their
-    range, those of further sockets elsewhere, and wrap around at ``range_uj``. Readings are replayed.
-    Raises ``ValueError`` for no socket, an unknown zone, negative power and an empty range.
-    """
-    zones = watts if isinstance(watts, Mapping) else {"package": watts}
-    if unknown := set(zones) - set(NAMES):
-        raise ValueError(f"zones must be of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
-    steady = {name: power for name, power in zones.items() if not isinstance(power, Trace)}
-    non_negative(**{f"watts of {name}": power for name, power in steady.items()})
-    whole(sockets=sockets, range_uj=range_uj)
-    tree = Tree(Path(folder), range_uj)
-    if (tree.folder / REPLAYED).is_file():
-        for stale in tree.folder.glob("intel-rapl:*"):
-            shutil.rmtree(stale)
-    for socket in range(sockets):
-        share = start_share + socket / (sockets + 1)
-        if "package" in zones:
-            tree.add(f"intel-rapl:{socket}", f"package-{socket}", zones["package"], share)
-        for index, part in enumerate(part for part in PARTS if part in zones):
-            tree.add(f"intel-rapl:{socket}:{index}", part, zones[part], share)
-    if "psys" in zones:
-        tree.add(f"intel-rapl:{sockets}", "psys", zones["psys"], start_share)
-    tree.advance(0.0)
-    return tree
+    def _add(self, zone: str, name: str, watts: Power, start_share: float) -> None:
+        folder = self.folder / zone
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "name").write_text(f"{name}\n")
+        (folder / "max_energy_range_uj").write_text(f"{self._range_uj}\n")
+        self._counters.append((folder, int(start_share % 1 * self._range_uj), watts))
 
 
 def _samples(
     source: str, time_s: ArrayLike, values: ArrayLike, longest_step_s: float | None
 ) -> tuple[Float[Array, " samples"], Float[Array, " samples"]]:
     """Times from zero on, and values, once both are a trace."""
-    columns = [pd.to_numeric(pd.Series(column), errors="coerce") for column in (time_s, values)]
+    columns = (pd.to_numeric(pd.Series(column), errors="coerce") for column in (time_s, values))
     times, numbers = (column.to_numpy(float) for column in columns)
     if len(times) != len(numbers) or len(times) < 2:
-        raise ValueError(
-            f"{source} must have two samples or more, each with its time, got {len(numbers)} values and "
-            f"{len(times)} times"
-        )
-    bad = np.flatnonzero(~np.isfinite(times + numbers) | (numbers < 0))
-    if bad.size:
+        got = f"got {len(numbers)} values and {len(times)} times"
+        raise ValueError(f"{source} must have two samples or more, each with its time, {got}")
+    if (bad := np.flatnonzero(~np.isfinite(times + numbers) | (numbers < 0))).size:
         raise ValueError(
             f"{source} must hold numbers in [0, inf), sample {bad[0] + 1} does not: cut the trace there"
         )
     steps = np.diff(times)
-    late = np.flatnonzero(steps <= 0)
-    if late.size:
-        raise ValueError(
-            f"the times of {source} must increase, sample {late[0] + 2} comes {-steps[late[0]]:.4g} s "
-            "before the one above it"
-        )
+    if (late := np.flatnonzero(steps <= 0)).size:
+        back = f"sample {late[0] + 2} comes {-steps[late[0]]:.4g} s before the one above it"
+        raise ValueError(f"the times of {source} must increase, {back}")
     longest_s = GAP * float(np.median(steps)) if longest_step_s is None else longest_step_s
     gap = int(steps.argmax())
     if steps[gap] > longest_s:

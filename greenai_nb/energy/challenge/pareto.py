@@ -1,8 +1,4 @@
-"""The Pareto front: choices for which no other is both cheaper and better.
-
-A choice is *dominated* where another is at most as dear and at least as good, and better in one of the
-two. What nobody dominates is the Pareto front.
-"""
+"""The Pareto front: the choices that no other dominates, at most as dear and at least as good."""
 
 import numpy as np
 from jaxtyping import Bool, Float

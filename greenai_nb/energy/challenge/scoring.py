@@ -63,7 +63,6 @@ def score(
     images: Float[Tensor, "images 1 height width"],
     labels: Int64[Tensor, " images"],
     *,
-    name: str | None = None,
     batch: int = 100,
     rounds: int = 7,
     round_s: float = 0.25,
@@ -85,19 +84,18 @@ def score(
         raise ValueError(f"there must be a label for each image, got {len(labels)} for {len(images)}")
     backend_factory(backend, {})
     file = Path(file).resolve()
-    name = name or file.stem
     if not file.is_file():
-        return Score(name, problem=f"there is no file {file.name}")
+        return Score(file.stem, problem=f"there is no file {file.name}")
     with tempfile.TemporaryDirectory() as folder:
-        task: dict[str, Any] = {"batch": batch, "rounds": rounds, "round_s": round_s}
-        task |= {"threads": threads, "seed": seed, "backend": backend}
-        Path(folder, worker.TASK).write_text(json.dumps(task))
+        task = {"batch": batch, "rounds": rounds, "round_s": round_s, "threads": threads, "seed": seed}
+        Path(folder, worker.TASK).write_text(json.dumps(task | {"backend": backend}))
         np.save(Path(folder, worker.IMAGES), images.numpy(force=True))
         answer = _run(file, Path(folder), limit_s)
     if "problem" in answer:
-        return Score(name, problem=answer["problem"])
+        return Score(file.stem, problem=answer["problem"])
     right = float(np.mean(np.array(answer["classes"]) == labels.numpy(force=True)))
-    return Score(name, right, answer["images"], tuple(Reading(**each) for each in answer["readings"]))
+    readings = tuple(Reading(**each) for each in answer["readings"])
+    return Score(file.stem, right, answer["images"], readings)
 
 
 def leaderboard(scores: Sequence[Score]) -> pd.DataFrame:
@@ -121,7 +119,6 @@ def _band(score: Score) -> int:
 
 def _row(score: Score) -> dict[str, Any]:
     band, reading, cpu_s = _band(score), score.median, [each.cpu_s for each in score.readings]
-    flags = {each.contaminated for each in score.readings}
     return {
         "entry": score.name,
         "band": f"{BANDS[band]} to {BANDS[band - 1]} %" if band else f"{BANDS[0]} % and more",
@@ -132,7 +129,7 @@ def _row(score: Score) -> dict[str, Any]:
         "provenance": reading.provenance,
         "cpu_us": 1e6 * statistics.median(cpu_s) / score.images,
         "spread_percent": 100 * (max(cpu_s) - min(cpu_s)) / statistics.median(cpu_s),
-        "contaminated": True if True in flags else None if None in flags else False,
+        "contaminated": sum(score.readings[1:], score.readings[0]).contaminated,
         "problem": "",
     }
 

@@ -80,10 +80,8 @@ def metered(predict: Predict, images: Tensor, task: dict[str, Any]) -> dict[str,
         readings.append(dataclasses.asdict(meter.reading))
         changed = max(float(np.mean(answer != classes[order])) for answer in answers)
         if changed > CHANGED:
-            raise EntryError(
-                f"{changed:.1%} of the images got another class in another order: the class of an image "
-                "must depend on that image alone"
-            )
+            what = f"{changed:.1%} of the images got another class in another order"
+            raise EntryError(f"{what}: the class of an image must depend on that image alone")
     return {"classes": classes.tolist(), "images": passes * len(images), "readings": readings}
 
 
@@ -98,16 +96,13 @@ def _classes(answer: Any, count: int) -> Array:
     classes = answer.numpy(force=True) if isinstance(answer, Tensor) else np.asarray(answer)
     if classes.shape != (count,):
         hint = ", for instance scores.argmax(1)" if classes.shape == (count, CLASSES) else ""
-        raise EntryError(
-            f"predict gave shape {classes.shape} for {count} images, expected ({count},): one class for "
-            f"each image{hint}"
-        )
+        shapes = f"shape {classes.shape} for {count} images, expected ({count},)"
+        raise EntryError(f"predict gave {shapes}: one class for each image{hint}")
     if not np.issubdtype(classes.dtype, np.integer):
         raise EntryError(f"predict gave {classes.dtype}, expected integers: the classes from 0 to 9")
-    if classes.min() < 0 or classes.max() >= CLASSES:
-        raise EntryError(
-            f"predict gave classes from {classes.min()} to {classes.max()}, expected 0 to {CLASSES - 1}"
-        )
+    low, high = classes.min(), classes.max()
+    if low < 0 or high >= CLASSES:
+        raise EntryError(f"predict gave classes from {low} to {high}, expected 0 to {CLASSES - 1}")
     return classes
 
 

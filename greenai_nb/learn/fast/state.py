@@ -31,7 +31,7 @@ class Chain(NamedTuple):
     weights of filter f at position q; with biases its last row holds those of the output, whose unit is
     always 1. ``places[k, q]`` is the row of ``pixels`` under weight k at position q; the last row of
     pixels is all white. Images are in the order of their labels, those of class c from ``ends[c]`` to
-    ``ends[c + 1]``. ``mass`` and ``inverse`` hold the probabilities as ``softmax_updates`` reads them.
+    ``ends[c + 1]``. ``mass`` and ``inverse`` hold the probabilities as ``softmax`` reads them.
     """
 
     filters: Float32[Array, "filters weights"]

@@ -22,7 +22,7 @@ Source: carry-save counting is Harley and Seal's, in Warren, *Hacker's Delight* 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8, UInt32, UInt64
+from jaxtyping import UInt8, UInt32
 from numba import uint64
 from numpy import ndarray as Array
 
@@ -38,7 +38,7 @@ from greenai_nb.nets.kernels.carry_save_instructions import (
     store_reached,
     xor,
 )
-from greenai_nb.nets.kernels.words import whole_words
+from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by, whole_words
 
 ROWS, PANEL = 4, 2 * LANES
 # Products a cycle: a pair of words is five instructions for 2 x 512 signs, and a cycle starts two.
@@ -58,20 +58,17 @@ def _pair(words: Any, out: Any) -> None:
             out[row, at] = (pair & low) | (parity << half)
 
 
-def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows pairs"]:
+def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt32[Array, "rows words"]:
     """Pairs (w0, parity of all words up to w1) from packed signs; zeros pad the last pair."""
     words = whole_words(rows)
     pairs = np.empty_like(words)
     _pair(words, pairs)
-    return pairs
+    return pairs.view(np.uint32)
 
 
 def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt32[Array, "panels words panel"]:
     """Panels of two registers of outputs, from packed signs, padded with zeros."""
-    words = pack_activations(rows).view(np.uint32)
-    padded = np.zeros((-(-len(words) // PANEL) * PANEL, words.shape[1]), np.uint32)
-    padded[: len(words)] = words
-    return np.ascontiguousarray(padded.reshape(-1, PANEL, words.shape[1]).transpose(0, 2, 1))
+    return in_panels(pack_activations(rows), PANEL)
 
 
 @njit(nogil=True)
@@ -155,22 +152,6 @@ def _products(a: Any, b: Any, out: Any, length: int) -> None:
             _store_products(out, row * width + panel * PANEL, counts, length)
 
 
-def products(
-    activations: UInt64[Array, "rows pairs"],
-    weights: UInt32[Array, "panels words panel"],
-    length: int,
-    out: Array | None = None,
-) -> Int32[Array, "rows padded_outputs"]:
-    """Inner products of signs, length - 2 (number of positions in which they differ).
-
-    ``out`` is written to where it is given, and returned.
-    """
-    if out is None:
-        out = np.empty((len(activations), len(weights) * PANEL), np.int32)
-    _products(activations.view(np.uint32), weights, out, length)
-    return out
-
-
 @njit(nogil=True)
 def _store_reached(out: Any, at: int, counts: Any, levels: Any, level: int) -> None:
     store_reached(out, at, counts[0], levels, level)
@@ -207,16 +188,4 @@ def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
             at, position = at + width, _after(position, kinds)
 
 
-def reached(
-    activations: UInt64[Array, "rows pairs"],
-    weights: UInt32[Array, "panels words panel"],
-    kinds: Int32[Array, " positions"],
-    levels: Int32[Array, "kinds padded_outputs"],
-) -> UInt8[Array, "rows bytes"]:
-    """Bits of the outputs with no more differences than their level, without writing the products.
-
-    ``kinds`` says for each position of an image which row of ``levels`` holds there.
-    """
-    out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
-    _reached(activations.view(np.uint32), weights, kinds, levels, out)
-    return out
+products, reached = products_by(_products), reached_by(_reached)

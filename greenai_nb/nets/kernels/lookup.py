@@ -16,10 +16,11 @@ Source: the idea of counting bits by ``pshufb`` is Mula, Kurz and Lemire, *Faste
 AVX2 instructions* (2018).
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int16, Int32, UInt8
+from jaxtyping import UInt8
 from numba import uint8
 from numpy import ndarray as Array
 
@@ -39,6 +40,7 @@ from greenai_nb.nets.kernels.lookup_instructions import (
     store_reached,
     table_row,
 )
+from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by
 
 ROWS, PANEL, GROUP = 3, 64, 16
 # Products a cycle: 128 are two instructions, and a cycle starts four.
@@ -68,13 +70,9 @@ def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt8[Array, "padded_r
 
 def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt8[Array, "panels bytes panel"]:
     """Panels of 64 outputs from packed signs, padded with zeros."""
-    outputs, width = rows.shape
-    padded = np.zeros((-(-outputs // PANEL) * PANEL, width), np.uint8)
-    padded[:outputs] = rows
     half = np.arange(LANES // 2)
     together = np.stack([half, half + LANES // 2], axis=1).ravel()
-    order = np.concatenate([together, together + LANES])
-    return np.ascontiguousarray(padded.reshape(-1, PANEL, width)[:, order].transpose(0, 2, 1))
+    return in_panels(rows, PANEL).take(np.concatenate([together, together + LANES]), axis=-1)
 
 
 @njit(nogil=True)
@@ -142,22 +140,6 @@ def _products(table: Any, a: Any, b: Any, out: Any, length: int) -> None:
             _store_products(out, at + 2 * width, three, length)
 
 
-def products(
-    activations: UInt8[Array, "padded_rows halves"],
-    weights: UInt8[Array, "panels bytes panel"],
-    length: int,
-    out: Array | None = None,
-) -> Int32[Array, "padded_rows padded_outputs"]:
-    """Inner products of signs, length - 2 (number of positions in which they differ).
-
-    ``out`` is written to where it is given, and returned.
-    """
-    if out is None:
-        out = np.empty((len(activations), len(weights) * PANEL), np.int32)
-    _products(DIFFERENCES, activations, weights, out, length)
-    return out
-
-
 @njit(nogil=True)
 def _store_reached(out: Any, at: int, counts: Any, levels: Any, level: int) -> None:
     store_reached(out, at, counts[0], levels, level)
@@ -184,16 +166,5 @@ def _reached(table: Any, a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> N
             )
 
 
-def reached(
-    activations: UInt8[Array, "padded_rows halves"],
-    weights: UInt8[Array, "panels bytes panel"],
-    kinds: Int32[Array, " positions"],
-    levels: Int16[Array, "kinds padded_outputs"],
-) -> UInt8[Array, "padded_rows bytes"]:
-    """Bits of the outputs with no more differences than their level, without writing the products.
-
-    ``kinds`` says for each position of an image which row of ``levels`` holds there.
-    """
-    out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
-    _reached(DIFFERENCES, activations, weights, kinds, levels, out)
-    return out
+products = products_by(partial(_products, DIFFERENCES))
+reached = reached_by(partial(_reached, DIFFERENCES))

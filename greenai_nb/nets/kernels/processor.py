@@ -30,19 +30,13 @@ def best_kernel() -> str:
     that is none of them, or one that this processor cannot run.
     """
     available = features()
-    runnable = ["words", "carry_save"]
-    if "avx2" in available:
-        runnable.append("lookup")
-    if name := os.environ.get(KERNEL_VARIABLE):
-        if name not in runnable:
-            raise ValueError(
-                f"{KERNEL_VARIABLE}={name!r} is not a kernel of this processor, "
-                f"choose one of {', '.join(runnable)}"
-            )
-        return name
-    if "avx512vpopcntdq" in available:
-        return "carry_save"
-    return "lookup" if "avx2" in available else "words"
+    runnable = [*(["lookup"] if "avx2" in available else []), "words", "carry_save"]
+    fastest = "carry_save" if "avx512vpopcntdq" in available else runnable[0]
+    name = os.environ.get(KERNEL_VARIABLE) or fastest
+    if name not in runnable:
+        known = ", ".join(runnable)
+        raise ValueError(f"{KERNEL_VARIABLE}={name!r} is no kernel of this processor, choose of {known}")
+    return name
 
 
 @njit()

@@ -44,6 +44,11 @@ class PackedWeights:
         """Number of outputs."""
         return len(self.bits)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights as the kernel reads them."""
+        return self.panels.nbytes
+
     def products(self, rows: UInt8[Array, "rows bytes"]) -> Int32[Array, "rows padded_outputs"]:
         """Inner products of rows of packed signs with each output's weights.
 
@@ -58,10 +63,8 @@ class PackedWeights:
         Products are length - 2 differences. Outputs that pad the last panel have -1, which none reach.
         """
         module = kernel(self.kernel)
-        padded = len(self.panels) * module.PANEL
-        levels = np.full((len(thresholds), padded), -1, module.LEVELS)
-        most = np.clip((self.length - thresholds) // 2, -1, self.length)
-        levels[:, : self.outputs] = most
+        levels = np.full((len(thresholds), len(self.panels) * module.PANEL), -1, module.LEVELS)
+        levels[:, : self.outputs] = np.clip((self.length - thresholds) // 2, -1, self.length)
         return levels
 
     def reached(

@@ -17,12 +17,12 @@ from numba.extending import intrinsic
 from numpy import ndarray as Array
 
 from greenai_nb.compiled import njit
+from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by, whole_words
 from greenai_nb.nets.kernels.registers import call
 
 PANEL, FUSED = 64, 4
 # Products a cycle: a word of 64 signs, counted by one instruction.
 PEAK = 64
-WORD_BYTES = 8
 LEVELS = np.int32
 
 
@@ -36,25 +36,12 @@ def count_ones(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), code
 
 
-def whole_words(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows words"]:
-    """Packed signs as 64-bit words, the last word of a row padded with zeros."""
-    width = rows.shape[1]
-    if width % WORD_BYTES == 0:
-        return np.ascontiguousarray(rows).view(np.uint64)
-    words = np.zeros((len(rows), width // WORD_BYTES + 1), np.uint64)
-    words.view(np.uint8)[:, :width] = rows
-    return words
-
-
 pack_activations = whole_words
 
 
 def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt64[Array, "panels words panel"]:
     """Panels of 64 outputs from packed signs, padded with zeros."""
-    words = pack_activations(rows)
-    padded = np.zeros((-(-len(words) // PANEL) * PANEL, words.shape[1]), np.uint64)
-    padded[: len(words)] = words
-    return np.ascontiguousarray(padded.reshape(-1, PANEL, words.shape[1]).transpose(0, 2, 1))
+    return in_panels(pack_activations(rows), PANEL)
 
 
 @njit(nogil=True)
@@ -106,22 +93,6 @@ def _products(a: Any, b: Any, out: Any, length: int) -> None:
                 out[row, panel * PANEL + output] = length - 2 * differ[output]
 
 
-def products(
-    activations: UInt64[Array, "rows words"],
-    weights: UInt64[Array, "panels words panel"],
-    length: int,
-    out: Array | None = None,
-) -> Int32[Array, "rows padded_outputs"]:
-    """Inner products of signs, many outputs at a time.
-
-    ``out`` is written to where it is given, and returned.
-    """
-    if out is None:
-        out = np.empty((len(activations), len(weights) * PANEL), np.int32)
-    _products(activations, weights, out, length)
-    return out
-
-
 @njit(nogil=True)
 def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
     differ = np.empty(PANEL, np.uint64)
@@ -139,16 +110,4 @@ def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
                 out[row, panel * (PANEL // 8) + byte] = bits
 
 
-def reached(
-    activations: UInt64[Array, "rows words"],
-    weights: UInt64[Array, "panels words panel"],
-    kinds: Int32[Array, " positions"],
-    levels: Int32[Array, "kinds padded_outputs"],
-) -> UInt8[Array, "rows bytes"]:
-    """Bits of the outputs with no more differences than their level.
-
-    ``kinds`` says for each position of an image which row of ``levels`` holds there.
-    """
-    out = np.empty((len(activations), len(weights) * PANEL // 8), np.uint8)
-    _reached(activations, weights, kinds, levels, out)
-    return out
+products, reached = products_by(_products), reached_by(_reached)

@@ -43,8 +43,3 @@ def fingerprint(
     for path in (*modules, *sorted(tables)):
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def of_text(text: str) -> str:
-    """A short hash of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

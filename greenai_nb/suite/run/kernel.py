@@ -20,8 +20,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from greenai_nb.lesson import project
-from greenai_nb.machine import MB
-from greenai_nb.suite.run.plan import THREADS, Job
+from greenai_nb.machine import INTERACTIVE_VARIABLE, MB
+from greenai_nb.suite.run.plan import THREADS, Job, Outcome, Status
 
 THREAD_VARIABLES = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"))
 KERNEL_ENVIRONMENT = {
@@ -46,50 +46,26 @@ class Limits:
     time_s: float | None = None
 
 
-@dataclass(frozen=True)
-class Execution:
-    """A notebook as far as it was executed: ``cell`` began last, and without an error all were."""
-
-    notebook: nbformat.NotebookNode
-    cell: int | None
-    error: str
-    time_s: float
-    peak_ram_mb: float
-
-
-def environment(job: Job, results: Path, profile: str) -> dict[str, str]:
-    """What the kernel of a job has around it: its threads, and what a lesson asks of its run."""
-    return {
-        **os.environ,
-        **KERNEL_ENVIRONMENT,
-        **dict.fromkeys(THREAD_VARIABLES, str(job.parameters.get(THREADS, 1))),
-        project.RESULTS_VARIABLE: str(results.resolve()),
-        project.PROFILE_VARIABLE: profile,
-        project.NOTEBOOK_VARIABLE: job.name,
-        project.INTERACTIVE_VARIABLE: "0",
-    }
-
-
 def execute(
     job: Job,
-    environment: Mapping[str, str],
+    results: Path,
+    profile: str,
     *,
+    variables: Mapping[str, str] | None = None,
     on_cell: Callable[[int, int], None] = lambda cell, of: None,
     limits: Limits | None = None,
     stop: threading.Event | None = None,
     log: IO[str] | int = subprocess.DEVNULL,
-) -> Execution:
-    """Execute a job's notebook from top to bottom, or to the first cell that fails.
+) -> Outcome:
+    """Execute a job's notebook from top to bottom, or to the first cell that fails, and stamp it.
 
-    ``on_cell`` gets the index of each cell that begins, and how many there are. ``stop`` is an event on
-    which the kernel is killed. What it writes outside its cells goes to ``log``.
+    ``variables`` are added to the kernel's environment. ``on_cell`` gets the index of each cell that
+    begins, and how many there are. ``stop`` is an event on which the kernel is killed. What it writes
+    outside its cells goes to ``log``.
     """
     notebook = _prepared(job)
     guard = _Guard(limits or Limits(), stop or threading.Event())
     began: int | None = None
-
-    def guard_kernel(notebook: nbformat.NotebookNode) -> None:
-        guard.begin(psutil.Process(client.km.provisioner.pid))
 
     def begin_cell(cell: Any, cell_index: int) -> None:
         nonlocal began
@@ -102,20 +78,41 @@ def execute(
         raise_on_iopub_timeout=True,
         record_timing=False,
         store_widget_state=False,
-        on_notebook_start=guard_kernel,
+        on_notebook_start=lambda notebook: guard.begin(psutil.Process(client.km.provisioner.pid)),
         on_cell_start=begin_cell,
         on_cell_executed=lambda **_: guard.measure(),
     )
+    around = _environment(job, results, profile) | dict(variables or {})
     error, start = "", time.perf_counter()
     try:
-        client.execute(env=dict(environment), stdout=log, stderr=log)
+        client.execute(env=around, stdout=log, stderr=log)
     except CellExecutionError as problem:
         error = f"{problem.ename}: {problem.evalue}"
     except DeadKernelError:
         error = guard.reason or KILLED
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
-    return Execution(notebook, began, error, time.perf_counter() - start, guard.peak_mb)
+    notebook.metadata[project.STAMP] = {
+        "fingerprint": job.fingerprint,
+        "profile": profile,
+        "parameters": job.parameters,
+        "time_s": round(time.perf_counter() - start, 2),
+        "peak_ram_mb": round(guard.peak_mb, 1),
+    }
+    return Outcome(job.name, Status.FAILED if error else Status.DONE, error, began, notebook)
+
+
+def _environment(job: Job, results: Path, profile: str) -> dict[str, str]:
+    """What the kernel of a job has around it: its threads, and what a lesson asks of its run."""
+    return {
+        **os.environ,
+        **KERNEL_ENVIRONMENT,
+        **dict.fromkeys(THREAD_VARIABLES, str(job.parameters.get(THREADS, 1))),
+        project.RESULTS_VARIABLE: str(results.resolve()),
+        project.PROFILE_VARIABLE: profile,
+        project.NOTEBOOK_VARIABLE: job.name,
+        INTERACTIVE_VARIABLE: "0",
+    }
 
 
 def _prepared(job: Job) -> nbformat.NotebookNode:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.lesson.claims import load_claims
@@ -13,19 +13,29 @@ from greenai_nb.lesson.parameters import Parameter, declared, resolve
 from greenai_nb.lesson.project import STAMP
 from greenai_nb.suite.run.fingerprint import fingerprint
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
+ALL, THREADS = "all", "threads"
 
-ALL = "all"
-THREADS = "threads"
+Values = Mapping[str, Any]
 
 
 class Status(StrEnum):
-    """How a job ended, or that there was nothing to do because its result was there already."""
+    """How a run of a notebook ended; ``unchanged`` is one whose result was there already."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the run of that name ended: ``cell`` began last, and without an error all of them ran."""
+
+    name: str
+    status: Status
+    error: str = ""
+    cell: int | None = None
+    notebook: Any = None  # as far as it was executed
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,11 @@ class Lesson:
     name: str
     path: Path
     title: str
-    content: "NotebookNode"
+    content: Any  # an nbformat.NotebookNode
     parameters: Mapping[str, Parameter]
 
     @property
-    def stamp(self) -> Mapping[str, Any]:
+    def stamp(self) -> Values:
         """What the runner wrote when the committed outputs were made; empty before that."""
         return dict(self.content.metadata.get(STAMP, {}))
 
@@ -59,9 +69,9 @@ class Job:
     """A notebook to run, its effective parameters, and the fingerprint of what they lead to."""
 
     lesson: Lesson
-    parameters: Mapping[str, Any]
+    parameters: Values
     fingerprint: str
-    predicted_s: float | None
+    predicted_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -73,6 +83,9 @@ class Job:
         """The parameters that differ from the notebook's own."""
         defaults = self.lesson.defaults
         return {name: value for name, value in self.parameters.items() if value != defaults[name]}
+
+
+Walk = Mapping[str, Lesson]
 
 
 def lessons(folder: Path) -> dict[str, Lesson]:
@@ -107,7 +120,7 @@ def read_lesson(path: Path) -> Lesson:
     return Lesson(path.stem, path, title, content, parameters)
 
 
-def select(walk: Mapping[str, Lesson], names: Sequence[str]) -> dict[str, Lesson]:
+def select(walk: Walk, names: Sequence[str]) -> dict[str, Lesson]:
     """The lessons asked for, by name or number; all of them if none is named."""
     chosen = {}
     for name in names:
@@ -118,7 +131,7 @@ def select(walk: Mapping[str, Lesson], names: Sequence[str]) -> dict[str, Lesson
     return chosen or dict(walk)
 
 
-def read_profile(folder: Path, profile: str, walk: Mapping[str, Lesson]) -> dict[str, Any]:
+def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
     """A profile's parameters by notebook; those under ``all`` go to every notebook that has them."""
     import yaml
 
@@ -132,32 +145,16 @@ def read_profile(folder: Path, profile: str, walk: Mapping[str, Lesson]) -> dict
     return dict(content)
 
 
-def effective(
-    lesson: Lesson, profile: Mapping[str, Any], overrides: Mapping[str, Any], threads: int
-) -> dict[str, Any]:
+def effective(lesson: Lesson, profile: Values, overrides: Values, threads: int) -> dict[str, Any]:
     """A lesson's parameters: its own, over them the machine's, the profile's, and those asked for."""
-    shared = {THREADS: threads, **profile.get(ALL, {})}
-    values = {name: value for name, value in shared.items() if name in lesson.parameters}
-    values |= profile.get(lesson.name, {})
-    values |= {name: value for name, value in overrides.items() if name in lesson.parameters}
-    return resolve(lesson.parameters, values, lesson.name)
-
-
-def origin(lesson: Lesson, profile: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
-    """Where each effective parameter comes from: grid, profile, machine or notebook."""
-    shared = {THREADS: "machine"} | dict.fromkeys(profile.get(ALL, {}), "profile")
-    known = shared | dict.fromkeys(profile.get(lesson.name, {}), "profile")
-    known |= dict.fromkeys(overrides, "grid")
-    return {name: known.get(name, "notebook") for name in lesson.parameters}
+    own = profile.get(lesson.name, {})
+    asked = {THREADS: threads, **profile.get(ALL, {}), **own, **overrides}
+    known = {name: value for name, value in asked.items() if name in {*lesson.parameters, *own}}
+    return resolve(lesson.parameters, known, lesson.name)
 
 
 def make(
-    chosen: Mapping[str, Lesson],
-    profile: Mapping[str, Any],
-    overrides: Mapping[str, Any],
-    threads: int,
-    root: Path,
-    out: Path,
+    chosen: Walk, profile: Values, overrides: Values, threads: int, root: Path, out: Path
 ) -> list[Job]:
     """The jobs of a run, longest first, those that read the others' records last.
 
@@ -171,14 +168,14 @@ def make(
     for lesson in sorted(chosen.values(), key=lambda lesson: lesson.reads_records):
         parameters = effective(lesson, profile, overrides, threads)
         others = [job.fingerprint for job in jobs] if lesson.reads_records else []
+        stamps = (_stamp_in(out, lesson.name), lesson.stamp)
+        known_s = (stamp["time_s"] for stamp in stamps if stamp.get("parameters") == parameters)
         mark = fingerprint_of(lesson, parameters, root, others)
-        jobs.append(Job(lesson, parameters, mark, _predicted(lesson, parameters, out)))
+        jobs.append(Job(lesson, parameters, mark, next(known_s, None)))
     return sorted(jobs, key=lambda job: (job.lesson.reads_records, -(job.predicted_s or 0)))
 
 
-def fingerprint_of(
-    lesson: Lesson, parameters: Mapping[str, Any], root: Path, others: Sequence[str] = ()
-) -> str:
+def fingerprint_of(lesson: Lesson, parameters: Values, root: Path, others: Sequence[str] = ()) -> str:
     """The fingerprint of a lesson's result: what ``fingerprint`` covers, the lock and the claims."""
     lock = (root / "requirements.lock").read_text()
     return fingerprint(lesson.content, parameters, root, [*others, lock, *_claims_of(lesson, root)])
@@ -189,12 +186,12 @@ def is_done(job: Job, out: Path) -> bool:
     return _stamp_in(out, job.name).get("fingerprint") == job.fingerprint
 
 
-def is_fresh(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> bool:
+def is_fresh(lesson: Lesson, walk: Walk, root: Path) -> bool:
     """Whether a lesson's committed outputs were made by the code that stands beside them."""
     return lesson.stamp.get("fingerprint") == committed_fingerprint(lesson, walk, root)
 
 
-def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> str:
+def committed_fingerprint(lesson: Lesson, walk: Walk, root: Path) -> str:
     """The fingerprint that a lesson's committed outputs should carry: code, values, claims, package."""
     read = [other for other in walk.values() if lesson.reads_records and not other.reads_records]
     others = [committed_fingerprint(other, walk, root) for other in read]
@@ -207,14 +204,7 @@ def _claims_of(lesson: Lesson, root: Path) -> list[str]:
     return [repr(claim) for claim in claims if claim.notebook == lesson.name]
 
 
-def _predicted(lesson: Lesson, parameters: Mapping[str, Any], out: Path) -> float | None:
-    for stamp in (_stamp_in(out, lesson.name), lesson.stamp):
-        if stamp.get("parameters") == parameters:
-            return float(stamp["time_s"])
-    return None
-
-
-def _stamp_in(out: Path, name: str) -> Mapping[str, Any]:
+def _stamp_in(out: Path, name: str) -> Values:
     try:
         return dict(json.loads((out / f"{name}.ipynb").read_text())["metadata"][STAMP])
     except (OSError, ValueError, KeyError):

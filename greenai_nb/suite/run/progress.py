@@ -9,12 +9,27 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from greenai_nb.suite.run.plan import Job, Status
+from greenai_nb.suite.run.plan import Job, Outcome, Status
 
+FAILED_RUN, INTERRUPTED = 1, 130  # exit codes
 PLAIN_WIDTH = 140
 console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 errors = Console(stderr=True)
-INTERRUPTED = 130
+
+
+def say(text: str) -> None:
+    """Print a line as it is, however long."""
+    console.print(text, soft_wrap=True)
+
+
+def exit_if_failed(outcomes: Sequence[Outcome]) -> None:
+    """Say which runs have failed, and where, and end the command with 1 if any did."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for run in failed:
+        where = "" if run.cell is None else f" at cell {run.cell + 1}"
+        errors.print(f"[red]{run.name} {run.status}{where}[/red]: {run.error}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(FAILED_RUN)
 
 
 @contextmanager
@@ -29,60 +44,50 @@ def interruptible(what: str) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-class Board:
+class Board(Progress):
     """A line for each notebook; on a terminal they move, elsewhere each event is printed once."""
 
     def __init__(self, console: Console, jobs: Sequence[Job], side_by_side: int) -> None:
-        self._console, self._side_by_side = console, side_by_side
         columns = (BarColumn(bar_width=24), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-        self._bars = Progress(TextColumn("{task.description}"), *columns, console=console)
-        self._predicted_s = {job.name: job.predicted_s for job in jobs}
-        self._lines = {
-            job.name: self._bars.add_task(job.name, start=False, total=None, state="waiting")
-            for job in jobs
-        }
-        self._all = self._bars.add_task("[bold]all[/bold]", total=len(jobs), state=self._left())
-
-    @contextmanager
-    def shown(self) -> Iterator["Board"]:
-        """Show the board while the run goes on."""
-        if self._console.is_terminal:
-            with self._bars:
-                yield self
-        else:
-            yield self
+        name, is_still = TextColumn("{task.description}"), not console.is_terminal
+        super().__init__(name, *columns, console=console, disable=is_still)
+        self._side_by_side = side_by_side
+        for job in jobs:
+            self.add_task(
+                job.name, start=False, total=None, state="waiting", predicted_s=job.predicted_s
+            )
+        self._lines = {line.description: line for line in self.tasks}
+        self._all = self.add_task("[bold]all[/bold]", total=len(jobs), state=self._left())
 
     def cell(self, job: Job, cell: int, of: int) -> None:
         """A cell begins, the notebook's first one or a later one."""
-        line = self._lines[job.name]
+        line = self._lines[job.name].id
         if cell == 0:
-            self._bars.start_task(line)
+            self.start_task(line)
             self._say(f"{job.name}: started")
-        self._bars.update(line, completed=cell, total=of, state=f"cell {cell + 1} of {of}")
-        self._bars.update(self._all, state=self._left())
+        self.update(line, completed=cell, total=of, state=f"cell {cell + 1} of {of}")
+        self.update(self._all, state=self._left())
 
     def end(self, job: Job, status: Status) -> None:
         """A notebook has ended."""
-        line = self._bars.tasks[self._lines[job.name]]
-        self._bars.stop_task(line.id)
+        line = self._lines[job.name]
+        self.stop_task(line.id)
         if status == Status.FAILED:
-            self._bars.update(line.id, state="[red]failed[/red]")
+            self.update(line.id, state="[red]failed[/red]")
         else:
-            self._bars.update(line.id, completed=line.total, state=status)
-        self._bars.update(self._all, advance=1, state=self._left())
+            self.update(line.id, completed=line.total, state=status)
+        self.update(self._all, advance=1, state=self._left())
         self._say(f"{job.name}: {status} after {line.elapsed or 0:.0f} s")
 
     def _say(self, event: str) -> None:
-        if not self._console.is_terminal:
-            self._console.print(f"{event}; {self._left()}", highlight=False)
+        if self.disable:
+            self.console.print(f"{event}; {self._left()}", highlight=False)
 
     def _left(self) -> str:
         """Time left, from what each notebook took when it last ran with these parameters."""
-        lines = {name: self._bars.tasks[line] for name, line in self._lines.items()}
-        running = [name for name, line in lines.items() if line.stop_time is None]
-        if None in self._predicted_s.values():
+        running = [line for line in self._lines.values() if line.stop_time is None]
+        if any(line.fields["predicted_s"] is None for line in running):
             return f"{len(running)} left, minutes not known at this size yet"
-        gone_s = {name: line.elapsed or 0.0 for name, line in lines.items()}
-        rest = [max(0.0, (self._predicted_s[name] or 0.0) - gone_s[name]) for name in running]
+        rest = [max(0.0, line.fields["predicted_s"] - (line.elapsed or 0.0)) for line in running]
         seconds = max(sum(rest) / self._side_by_side, max(rest, default=0.0))
         return f"about {seconds / 60:.1f} minutes left"

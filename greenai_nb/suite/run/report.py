@@ -5,14 +5,13 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Column, Table
 
 from greenai_nb import machine
 from greenai_nb.lesson.claims import Claim
-from greenai_nb.lesson.project import STAMP
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from greenai_nb.suite.run import plan
 
 PNG = "image/png"
 PICTURES = {PNG, "image/svg+xml"}
@@ -49,13 +48,14 @@ def _obtained(record: Mapping[str, Any]) -> str:
     return f"{text} [{low:.4g}, {high:.4g}]" if low < high else text
 
 
-def closing_table(rows: Sequence[Row]) -> "Table":
-    """The ledger for the terminal."""
-    from rich.table import Table
+def folding(title: str, *columns: str) -> Table:
+    """A table for the terminal in which long texts fold."""
+    return Table(*(Column(name, overflow="fold") for name in columns), title=title)
 
-    table = Table(title="Claims")
-    for column in ("claim", "expected", "obtained", "verdict", "provenance"):
-        table.add_column(column, overflow="fold")
+
+def closing_table(rows: Sequence[Row]) -> Table:
+    """The ledger for the terminal."""
+    table = folding("Claims", "claim", "expected", "obtained", "verdict", "provenance")
     for row in rows:
         colour = COLOURS.get(row.verdict, "default")
         verdict = f"[{colour}]{row.verdict}[/{colour}]"
@@ -78,18 +78,7 @@ def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def page(profile: str, rows: Sequence[Row], folder: Path, failed: Sequence[str]) -> str:
     """The offline page of a run's folder: verdicts, what each notebook cost, and every figure."""
-    import nbformat
-
-    lessons = [
-        {
-            "name": path.stem,
-            "title": notebook.cells[0].source.splitlines()[0].lstrip("# "),
-            "stamp": notebook.metadata[STAMP],
-            "figures": figures(notebook),
-        }
-        for path in sorted(folder.glob("*.ipynb"))
-        if (notebook := nbformat.read(path, as_version=4))
-    ]
+    lessons = [(lesson, figures(lesson.content)) for lesson in plan.lessons(folder).values()]
     values = {"profile": profile, "claims": rows, "lessons": lessons, "failed": failed}
     return render("run/report.html.j2", card=machine.card(), **values)
 

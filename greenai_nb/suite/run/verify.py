@@ -11,13 +11,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Table
 
 from greenai_nb.lesson import records
 from greenai_nb.suite.run.plan import THREADS, Lesson
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from greenai_nb.suite.run.report import folding
 
 EXACT = 1e-9
 
@@ -26,67 +26,66 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Agreement:
-    """A record here and in the reference; ``agrees`` is None where that is not judged."""
+    """A number here and in the reference; ``agrees`` is None where that is not judged."""
 
-    here: Record
-    reference: Record
+    notebook: str
+    name: str
+    unit: str
+    here: float
+    reference: float
+    agrees: bool | None
 
     @property
     def difference(self) -> float:
         """Relative difference, (here - reference) / |reference|; infinite from a reference of zero."""
-        here, reference = self.here["value"], self.reference["value"]
-        if here == reference:
+        if self.here == self.reference:
             return 0.0
-        return float((here - reference) / abs(reference)) if reference else math.inf
-
-    @property
-    def agrees(self) -> bool | None:
-        """By value, by interval or by verdict."""
-        here, reference = self.here, self.reference
-        if math.isclose(here["value"], reference["value"], rel_tol=EXACT):
-            return True
-        bounds = (here["lo"], here["hi"], reference["lo"], reference["hi"])
-        if None not in bounds and here["lo"] < here["hi"]:
-            return bool(here["lo"] <= reference["hi"] and reference["lo"] <= here["hi"])
-        return bool(here["verdict"] == reference["verdict"]) if here["claim"] else None
+        return (self.here - self.reference) / abs(self.reference) if self.reference else math.inf
 
 
 def reference(walk: Mapping[str, Lesson]) -> list[dict[str, Any]]:
     """The records in the notebooks of the repository; none from one that was never published."""
     published = []
     for lesson in walk.values():
-        if lesson.stamp:
-            parameters = lesson.defaults | dict(lesson.stamp.get("parameters", {}))
-            published += records.extract(
-                lesson.content, lesson.name, parameters, lesson.stamp["profile"]
-            )
+        if stamp := lesson.stamp:
+            parameters = lesson.defaults | dict(stamp.get("parameters", {}))
+            published += records.extract(lesson.content, lesson.name, parameters, stamp["profile"])
     return published
 
 
 def agreements(here: Iterable[Record], committed: Iterable[Record]) -> list[Agreement]:
     """Every number here that the reference has too."""
     known = {_key(record): record for record in committed if record["value"] is not None}
-    return [
-        Agreement(record, known[_key(record)])
-        for record in here
-        if record["value"] is not None and _key(record) in known
-    ]
+    pairs = []
+    for ours in here:
+        theirs = known.get(_key(ours))
+        if theirs and ours["value"] is not None:
+            name, values = ours["claim"] or ours["name"], (ours["value"], theirs["value"])
+            agrees = _agrees(ours, theirs)
+            pairs.append(Agreement(ours["notebook"], name, ours["unit"], *values, agrees))
+    return pairs
 
 
-def table(pairs: Iterable[Agreement]) -> "Table":
+def _agrees(here: Record, reference: Record) -> bool | None:
+    """Whether two records agree, by value, by interval or by verdict."""
+    if math.isclose(here["value"], reference["value"], rel_tol=EXACT):
+        return True
+    bounds = (here["lo"], here["hi"], reference["lo"], reference["hi"])
+    if None not in bounds and here["lo"] < here["hi"]:
+        return bool(here["lo"] <= reference["hi"] and reference["lo"] <= here["hi"])
+    return bool(here["verdict"] == reference["verdict"]) if here["claim"] else None
+
+
+def departures(pairs: Iterable[Agreement]) -> Table:
     """What does not agree, and what is told only, the largest difference first."""
-    from rich.table import Table
-
-    shown = Table(title="Here and in the committed results")
-    for column in ("notebook", "record", "here", "committed", "difference", "agrees"):
-        shown.add_column(column, overflow="fold")
+    title = "Here and in the committed results"
+    table = folding(title, "notebook", "record", "here", "committed", "difference", "agrees")
     apart = [pair for pair in pairs if pair.difference and not pair.agrees]
     for pair in sorted(apart, key=lambda pair: (pair.agrees is None, -abs(pair.difference))):
-        values = (f"{record['value']:.5g} {record['unit']}" for record in (pair.here, pair.reference))
+        values = (f"{value:.5g} {pair.unit}" for value in (pair.here, pair.reference))
         agrees = "not judged" if pair.agrees is None else "[red]no[/red]"
-        name = pair.here["claim"] or pair.here["name"]
-        shown.add_row(pair.here["notebook"], name, *values, f"{pair.difference:+.1%}", agrees)
-    return shown
+        table.add_row(pair.notebook, pair.name, *values, f"{pair.difference:+.1%}", agrees)
+    return table
 
 
 def _key(record: Record) -> tuple[str, str, str | None, str]:

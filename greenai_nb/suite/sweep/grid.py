@@ -16,15 +16,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain, product
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-import yaml
 
 from greenai_nb.checks import UsageError, nearest
-from greenai_nb.lesson.parameters import Parameter
+from greenai_nb.lesson.parameters import Parameter, Parameters
 
 MAX_POINTS = 100_000
 FORMS = (
@@ -38,59 +35,28 @@ CALL = re.compile(r"(\w+)\s*\(([^()]*)\)")
 PART = re.compile(rf'((?:{STRING}|\[(?:{STRING}|[^\[\]"])*\]|\([^()]*\)|[^,])*),', re.DOTALL)
 
 
-class GridFile(msgspec.Struct, forbid_unknown_fields=True):
-    """What a YAML file may ask for: values by name, and the groups of names that move together."""
-
-    parameters: dict[str, str | bool | int | float | list[Any]]
-    zip: list[list[str]] = []
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that comes twice is an error; plain YAML drops the first in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := [key for i, key in enumerate(keys) if key in keys[:i]]:
-            raise ValueError(f"the key {twice[0]} comes twice")
-        return super().construct_mapping(node, deep)
-
-
-def read_grid(path: Path) -> GridFile:
-    """Read a YAML file. Raises ``UsageError`` where it cannot be read or says something else."""
-    try:
-        content = yaml.load(path.read_text(), _Loader)
-        return msgspec.convert(content, GridFile)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"cannot read {path} as a grid in YAML: {' '.join(str(error).split())}. It needs the key "
-            "parameters, with a text, a number or a list under each name, and may have zip: [[a, b]]."
-        ) from error
-
-
 def points(
-    parameters: Mapping[str, Parameter],
-    requested: Mapping[str, Any],
-    zipped: Sequence[Sequence[str]] = (),
+    parameters: Parameters, requested: Mapping[str, str], zipped: Sequence[Sequence[str]] = ()
 ) -> list[dict[str, Any]]:
     """The parameter sets of a sweep: all combinations, the last name requested varying fastest.
 
-    A value is a text for ``alternatives``, a list of values, or a single one. The names in one group
-    of ``zipped`` move together, and ``seed`` means ``seeds`` where only a list of that name exists.
-    Raises ``UsageError`` for names and groups that do not fit.
+    Each text asks for ``alternatives``. The names in one group of ``zipped`` move together, and ``seed``
+    means ``seeds`` where only a list of that name exists. Raises ``UsageError`` for names and groups
+    that do not fit.
     """
     only_seeds = "seed" not in parameters and "seeds" in parameters and parameters["seeds"].items
     full = {"seed": "seeds"} if only_seeds else {}
     values: dict[str, list[Any]] = {}
-    for given, value in requested.items():
+    for given, text in requested.items():
         name = full.get(given, given)
         if name not in parameters:
             raise UsageError(f"there is no parameter {name!r}. {nearest(name, parameters)}")
         if name in values:
             raise UsageError(f"parameter {name} is asked for twice")
-        values[name] = alternatives(parameters[name], value)
-    groups = [[full.get(name, name) for name in group] for group in zipped]
+        values[name] = alternatives(parameters[name], text)
+    groups = [tuple(full.get(name, name) for name in group) for group in zipped]
     _check_groups(groups, values)
-    group_of = {name: tuple(group) for group in groups for name in group}
+    group_of = {name: group for group in groups for name in group}
     axes = dict.fromkeys(group_of.get(name, (name,)) for name in values)
     count = math.prod(len(values[group[0]]) for group in axes)
     if count > MAX_POINTS:
@@ -100,25 +66,21 @@ def points(
     return [dict(zip(names, chain(*row), strict=True)) for row in rows]
 
 
-def alternatives(parameter: Parameter, value: Any) -> list[Any]:
-    """All values that a parameter is to take, each of the right type and in its range.
+def alternatives(parameter: Parameter, text: str) -> list[Any]:
+    """All values that a text asks for, each of the parameter's type and in its range.
 
-    Raises ``UsageError`` where a text cannot be read, or a value is wrong or comes twice.
+    Raises ``UsageError`` where the text cannot be read, or a value is wrong or comes twice.
     """
-    values = value if isinstance(value, list) else [value]
-    if isinstance(value, str):
-        parts = [part.strip() for part in PART.findall(value + ",")]
-        values = [item for part in parts for item in _read(parameter, part)]
-    if not 1 <= len(values) <= MAX_POINTS:
-        raise UsageError(
-            f"parameter {parameter.name} is given {len(values):,} values, expected 1 to {MAX_POINTS:,}"
-        )
+    parts = [part.strip() for part in PART.findall(text + ",")]
+    values = [value for part in parts for value in _read(parameter, part)]
+    if len(values) > MAX_POINTS:
+        raise UsageError(f"parameter {parameter.name} is given {len(values):,} values. {FORMS}")
     if parameter.items:
-        values = [item if isinstance(item, list) else [item] for item in values]
-    cast = [parameter.cast(item) for item in values]
-    text, count = Counter(map(repr, cast)).most_common(1)[0]
+        values = [value if isinstance(value, list) else [value] for value in values]
+    cast = [parameter.cast(value) for value in values]
+    ((most, count),) = Counter(map(repr, cast)).most_common(1)
     if count > 1:
-        raise UsageError(f"parameter {parameter.name} has the value {text} twice")
+        raise UsageError(f"parameter {parameter.name} has the value {most} twice")
     return cast
 
 

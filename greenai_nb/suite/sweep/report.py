@@ -1,6 +1,5 @@
 """What a sweep says: means over runs at each setting, the claims there, and one page offline."""
 
-import base64
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greenai_nb.intervals import CONFIDENCE
+from greenai_nb.intervals import student_interval
 from greenai_nb.lesson.claims import Claim, Obtained, judge
 from greenai_nb.suite.run.report import render
-from greenai_nb.suite.sweep.store import FAILED, RUNS, Receipt
+from greenai_nb.suite.sweep.store import Receipt
 from greenai_nb.suite.sweep.table import PARAMETER
 
 if TYPE_CHECKING:
@@ -21,10 +20,12 @@ if TYPE_CHECKING:
 
 SEEDS = {PARAMETER + "seed", PARAMETER + "seeds"}
 QUANTITY = ["notebook", "metric", "claim", "unit", "provenance"]
-TOTALS = ("energy_j", "cpu_s")
+TOTALS = ("energy_j", "cpu_s", "time_s")
 ENVIRONMENT = ("processor", "versions", "revision", "lock")
 MAX_METRICS = 30
 WIDE = 100.0  # values that span more than this factor are drawn on a logarithmic axis
+
+Claims = Mapping[str, Claim]
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,6 @@ class Finding:
     profile: str
     provenance: str
     obtained: Obtained
-
-    @property
-    def verdict(self) -> str:
-        """Whether the claim holds at this setting."""
-        return self.obtained.verdict
 
 
 def varied(frame: "pd.DataFrame") -> list[str]:
@@ -56,17 +52,15 @@ def means(frame: "pd.DataFrame", keys: Sequence[str]) -> "pd.DataFrame":
     A metric that a run recorded twice counts with its last value. Where a run obtained no number, the
     mean is NaN.
     """
-    from scipy.stats import t
+    import pandas as pd
 
     rows = frame.drop_duplicates(["run", *QUANTITY], keep="last")
-    values = rows.groupby(list(keys), dropna=False)["value"]
-    table = values.agg(count="size", known="count", mean="mean", sem="sem").reset_index()
-    half = (table.pop("sem") * t.ppf((1 + CONFIDENCE) / 2, table["count"] - 1)).fillna(0)
-    mean = table["mean"].where(table.pop("known") == table["count"])
-    return table.assign(mean=mean, low=mean - half, high=mean + half)
+    groups: Any = rows.groupby(list(keys), dropna=False)["value"]
+    found = [(*key, len(values), *map(float, student_interval(values))) for key, values in groups]
+    return pd.DataFrame(found, columns=[*keys, "count", "mean", "low", "high"])
 
 
-def verdicts(frame: "pd.DataFrame", claims: Mapping[str, Claim]) -> list[Finding]:
+def verdicts(frame: "pd.DataFrame", claims: Claims) -> list[Finding]:
     """The claims that have records, at each setting, in the order of ``claims``.
 
     Several runs are judged together by their values; a single one keeps the verdict that it had.
@@ -78,29 +72,21 @@ def verdicts(frame: "pd.DataFrame", claims: Mapping[str, Claim]) -> list[Finding
         rows = whole[whole["claim"] == name].drop_duplicates("run", keep="last")
         groups: Any = rows.groupby(["profile", "provenance", *names], dropna=False)
         for (profile, provenance, *values), part in groups:
-            if len(part) > 1:
-                obtained = judge(claim, part["value"].tolist(), profile)
-            else:
+            obtained = judge(claim, part["value"].tolist(), profile)
+            if len(part) == 1:
                 value, low, high, verdict = part[["value", "lo", "hi", "verdict"]].iloc[0]
                 obtained = Obtained(value, low, high, 1, verdict)
-            setting = _setting(names, dict(zip(names, values, strict=True)))
+            setting = _setting(dict(zip(names, values, strict=True)))
             findings.append(Finding(claim, setting, profile, provenance, obtained))
     return findings
 
 
-def page(
-    store: Path | str, frame: "pd.DataFrame", failed: Sequence[Receipt], claims: Mapping[str, Claim]
-) -> str:
-    """The offline page of a sweep; its links hold where it lies in the store."""
-    folder = Path(store)
+def page(folder: Path, frame: "pd.DataFrame", failed: Sequence[Receipt], claims: Claims) -> str:
+    """The offline page of a sweep in a folder; its links hold there."""
     frame = frame.sort_values("notebook", kind="stable").fillna({"claim": "", "unit": ""})
     names: dict[Any, list[str]] = {name: varied(part) for name, part in frame.groupby("notebook")}
     metrics: Any = frame.groupby(QUANTITY, sort=False)
     runs = frame.drop_duplicates("run")
-    finished = [
-        (run, _setting(names[run["notebook"]], run), _link(folder, RUNS, run["run"], run["notebook"]))
-        for run in runs.to_dict("records")
-    ]
     return render(
         "sweep/report.html.j2",
         store=folder.resolve().name,
@@ -111,8 +97,12 @@ def page(
         environment={
             name: runs[name].fillna("unknown").value_counts().to_dict() for name in ENVIRONMENT
         },
-        runs=finished,
-        failed=[(run, _link(folder, FAILED, run.fingerprint, run.notebook)) for run in failed],
+        runs=[
+            (run, _setting({name: run[name] for name in names[run["notebook"]]}))
+            for run in runs.to_dict("records")
+        ],
+        failed=failed,
+        links={path.relative_to(folder).as_posix() for path in folder.glob("*/*/*.ipynb")},
     )
 
 
@@ -130,12 +120,12 @@ def _metric(part: "pd.DataFrame", names: Sequence[str]) -> dict[str, Any]:
 
 
 def _picture(table: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | None:
-    """Mean and interval over a parameter, in base64 and in words; None where nothing can be drawn."""
+    """Mean and interval over a parameter, as an image and in words; None where nothing can be drawn."""
     import matplotlib as mpl
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from greenai_nb.show.figure import png
+    from greenai_nb.show.figure import image_tag, png
     from greenai_nb.show.style import BLUE, use_style
 
     values = table[name].infer_objects()
@@ -148,6 +138,12 @@ def _picture(table: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | 
     x, mean, low, high = points.T
     is_wide = x.min() > 0 and x.max() / x.min() > WIDE
     parameter = name.removeprefix(PARAMETER)
+    ends = (0, -1, mean.argmin(), mean.argmax())
+    first, last, least, most = (f"{mean[i]:.4g} at {x[i]:g}" for i in ends)
+    alt = (
+        f"{label}, over {parameter}{' on a logarithmic axis' if is_wide else ''}, {len(x)} values: the "
+        f"mean goes from {first} to {last}; least {least}, most {most}. Bars are 95 % intervals."
+    )
     with mpl.rc_context():
         use_style()
         fig = Figure()
@@ -156,34 +152,17 @@ def _picture(table: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | 
         ax.set_xscale("log" if is_wide else "linear")
         ax.set_xlabel(parameter, parse_math=False)
         ax.set_ylabel(textwrap.fill(label, 36), parse_math=False)
-        data = base64.b64encode(png(fig)).decode()
-    ends = (0, -1, mean.argmin(), mean.argmax())
-    first, last, least, most = (f"{mean[i]:.4g} at {x[i]:g}" for i in ends)
-    alt = (
-        f"{label}, over {parameter}{' on a logarithmic axis' if is_wide else ''}, {len(x)} values: the "
-        f"mean goes from {first} to {last}; least {least}, most {most}. Bars are 95 % intervals."
-    )
-    return data, alt
+        return image_tag(png(fig), alt), alt
 
 
 def _totals(frame: "pd.DataFrame") -> list[dict[Any, Any]]:
     """Joules and seconds over all runs, each provenance for itself, with the number of runs."""
     rows = frame[frame["metric"].isin(TOTALS)]
     rows = rows.assign(low=rows["lo"].fillna(rows["value"]), high=rows["hi"].fillna(rows["value"]))
-    keys, sums = ["metric", "unit", "provenance"], dict.fromkeys(("value", "low", "high"), "sum")
-    groups = rows.groupby(keys, dropna=False, as_index=False)
-    totals: list[dict[Any, Any]] = groups.agg({**sums, "run": "nunique"}).to_dict("records")
-    runs = frame.drop_duplicates("run")
-    time_s = dict.fromkeys(sums, runs["time_s"].sum())
-    own = {"metric": "time_s", "unit": "s", "provenance": "measured", "run": len(runs)}
-    return [*totals, own | time_s]
+    sums = dict.fromkeys(("value", "low", "high"), "sum")
+    groups = rows.groupby(["metric", "unit", "provenance"], dropna=False, as_index=False)
+    return groups.agg({**sums, "run": "nunique"}).to_dict("records")
 
 
-def _link(store: Path, kind: str, fingerprint: str, notebook: str) -> str:
-    """The way from the store to an executed notebook; empty where it is not there."""
-    link = f"{kind}/{fingerprint}/{notebook}.ipynb"
-    return link if (store / link).is_file() else ""
-
-
-def _setting(names: Sequence[str], values: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name.removeprefix(PARAMETER): values[name] for name in names}
+def _setting(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name.removeprefix(PARAMETER): value for name, value in values.items()}

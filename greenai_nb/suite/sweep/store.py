@@ -28,7 +28,6 @@ class Receipt(msgspec.Struct, kw_only=True):
     fingerprint: str
     profile: str
     parameters: dict[str, Any]
-    origin: dict[str, str]
     started: str
     machine: dict[str, Any]
     revision: str | None
@@ -39,20 +38,8 @@ class Receipt(msgspec.Struct, kw_only=True):
     error: str = ""
 
 
-@contextmanager
-def as_folder(address: str | Path) -> Iterator[Path]:
-    """A store as a folder: the one that it is, or a copy that is there until the block ends."""
-    if "://" not in str(address):
-        yield Path(address)
-        return
-    with tempfile.TemporaryDirectory() as copy:
-        folder = Path(copy, PurePosixPath(str(address)).name)
-        Store(str(address)).copy_to(folder)
-        yield folder
-
-
 class Store:
-    """A place for runs, by its path or address. Raises ``UsageError`` for a kind fsspec has not."""
+    """Runs at a path or an address. Raises ``UsageError`` for a kind of address that fsspec has not."""
 
     def __init__(self, address: str) -> None:
         self.address = address if "://" in address else str(Path(address).resolve())
@@ -60,6 +47,21 @@ class Store:
             self._files, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError) as error:
             raise UsageError(f"no store at {address}: {error}") from error
+
+    @contextmanager
+    def as_folder(self) -> Iterator[Path]:
+        """The store as a folder: the one that it is, or a copy that is there until the block ends."""
+        if "://" not in self.address:
+            yield Path(self.address)
+            return
+        with tempfile.TemporaryDirectory() as copy:
+            folder = Path(copy, PurePosixPath(self._root).name)
+            for kind in (RUNS, FAILED):
+                for run in self.fingerprints(kind):
+                    self._files.get(
+                        f"{self._root}/{kind}/{run}", f"{folder}/{kind}/{run}", recursive=True
+                    )
+            yield folder
 
     def check(self) -> None:
         """Write and remove a small file. Raises ``UsageError`` where that is refused."""
@@ -82,6 +84,15 @@ class Store:
         paths = self._files.glob(f"{self._root}/{kind}/*/{RECEIPT}")
         return {PurePosixPath(path).parent.name for path in paths}
 
+    def receipts(self, limit: int) -> list[Receipt]:
+        """The receipts of some finished runs; one that cannot be read is left out."""
+        receipts = []
+        for fingerprint in sorted(self.fingerprints())[:limit]:
+            with suppress(OSError, ValueError, msgspec.MsgspecError):
+                content = self._files.cat_file(f"{self._root}/{RUNS}/{fingerprint}/{RECEIPT}")
+                receipts.append(msgspec.json.decode(content, type=Receipt))
+        return receipts
+
     def put(self, folder: Path, fingerprint: str, kind: str = RUNS) -> None:
         """Take over the files of a run, its receipt last. Raises ``OSError`` where that is refused."""
         for path in sorted(folder.iterdir(), key=lambda path: path.name == RECEIPT):
@@ -95,23 +106,7 @@ class Store:
         self._files.pipe_file(partial, content)
         self._files.mv(partial, str(path))
 
-    def receipts(self, limit: int) -> list[Receipt]:
-        """The receipts of some finished runs; one that cannot be read is left out."""
-        receipts = []
-        for fingerprint in sorted(self.fingerprints())[:limit]:
-            with suppress(OSError, ValueError, msgspec.MsgspecError):
-                content = self._files.cat_file(f"{self._root}/{RUNS}/{fingerprint}/{RECEIPT}")
-                receipts.append(msgspec.json.decode(content, type=Receipt))
-        return receipts
-
-    def copy_to(self, folder: Path) -> None:
-        """Copy all runs into a folder."""
-        for kind in (RUNS, FAILED):
-            for fingerprint in self.fingerprints(kind):
-                source = f"{self._root}/{kind}/{fingerprint}"
-                self._files.get(source, str(folder / kind / fingerprint), recursive=True)
-
-    def remove(self, fingerprint: str, kind: str = FAILED) -> None:
-        """Remove a run, if it is there."""
-        if self._files.exists(f"{self._root}/{kind}/{fingerprint}"):
-            self._files.rm(f"{self._root}/{kind}/{fingerprint}", recursive=True)
+    def forget_failure(self, fingerprint: str) -> None:
+        """Remove what is stored of a run that failed, if it is there."""
+        with suppress(FileNotFoundError):
+            self._files.rm(f"{self._root}/{FAILED}/{fingerprint}", recursive=True)

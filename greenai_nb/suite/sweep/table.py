@@ -3,21 +3,20 @@
 import importlib.util
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from greenai_nb.checks import UsageError
 from greenai_nb.files import write_atomic
 from greenai_nb.suite.run.plan import THREADS
-from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RECORDS, RUNS, Receipt, as_folder
+from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RECORDS, RUNS, Receipt, Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-T = TypeVar("T")
 Stores = Path | str | Sequence[Path | str]
 PARAMETER = "p."
 HARDWARE = {"processor", "cores", "memory_mb", "system", "compiler"}
@@ -42,7 +41,7 @@ NUMBERS = ("value", "lo", "hi", "time_s", "peak_ram_mb")
 TEXTS = ("metric", "unit", "provenance", "claim", "verdict", "processor", "revision", "lock")
 
 
-def collect(store: Stores) -> "pd.DataFrame":
+def collect(stores: Stores) -> "pd.DataFrame":
     """The records of all finished runs of one or more stores, each run once.
 
     Parameters have columns of their own, ``p.<name>``; a list of one is its element, a longer one its
@@ -51,19 +50,20 @@ def collect(store: Stores) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows = [row for run in _read(store, RUNS, _rows) for row in run]
+    rows = [row for run in _read(stores, RUNS) for row in _rows(*run)]
     parameters = dict.fromkeys(name for row in rows for name in row if name.startswith(PARAMETER))
     columns = ["run", "notebook", *parameters, *Record.__struct_fields__, *OF_RUN, "started"]
     types: dict[Any, Any] = dict.fromkeys(NUMBERS, float) | dict.fromkeys(TEXTS, "str")
     return pd.DataFrame(rows, columns=columns).astype(types)
 
 
-def failures(store: Stores) -> list[Receipt]:
+def failures(stores: Stores) -> list[Receipt]:
     """The receipts of the runs that failed, by fingerprint; warns of each that cannot be read."""
-    return sorted(_read(store, FAILED, _receipt), key=lambda receipt: receipt.fingerprint)
+    receipts = (receipt for receipt, _ in _read(stores, FAILED))
+    return sorted(receipts, key=lambda receipt: receipt.fingerprint)
 
 
-def write(store: Stores, path: Path) -> None:
+def write(stores: Stores, path: Path) -> None:
     """Collect the runs of stores into a ``.parquet`` or ``.csv`` file.
 
     A Parquet column has one type, so one of numbers and texts is written as texts. Raises ``UsageError``
@@ -78,7 +78,7 @@ def write(store: Stores, path: Path) -> None:
             f"cannot write {path.name} without pyarrow. Install it with pip install "
             "'greenai-nb[parquet]', or choose a name that ends in .csv."
         )
-    frame = collect(store)
+    frame = collect(stores)
     mixed = [name for name in frame if pd.api.types.infer_dtype(frame[name]).startswith("mixed")]
     texts = frame.astype(dict.fromkeys(mixed, "str"))
     as_csv = path.suffix == ".csv"
@@ -89,38 +89,31 @@ def write(store: Stores, path: Path) -> None:
         raise UsageError(f"cannot write {path} ({error.strerror or error})") from error
 
 
-def _read(stores: Stores, kind: str, read: Callable[[Path], T]) -> Iterator[T]:
-    """What is read of each run, once; warns of a run that cannot be read."""
-    seen = set[str]()
+def _read(stores: Stores, kind: str) -> Iterator[tuple[Receipt, list[Record]]]:
+    """The receipt and the records of each run, once; a run that failed has no records."""
+    decode, seen = msgspec.json.Decoder(Record).decode_lines, set[str]()
     for store in [stores] if isinstance(stores, str | Path) else stores:
-        with as_folder(store) as root:
+        with Store(str(store)).as_folder() as root:
             folders = sorted(path.parent for path in root.glob(f"{kind}/*/{RECEIPT}"))
             if kind == RUNS and not folders:
                 raise UsageError(f"no runs in {store}; greenai sweep makes them")
             for folder in folders:
-                if folder.name not in seen:
-                    try:
-                        content = read(folder)
-                    except (OSError, ValueError, msgspec.MsgspecError) as error:
-                        warnings.warn(f"left out {folder}: {error}", stacklevel=3)
-                        continue
+                if folder.name in seen:
+                    continue
+                try:
+                    receipt = msgspec.json.decode((folder / RECEIPT).read_bytes(), type=Receipt)
+                    records = decode((folder / RECORDS).read_bytes()) if kind == RUNS else []
+                    if kind == RUNS and not records:
+                        raise ValueError(f"{RECORDS} is empty")
+                except (OSError, ValueError, msgspec.MsgspecError) as error:
+                    warnings.warn(f"left out {folder}: {error}", stacklevel=3)
+                else:
                     seen.add(folder.name)
-                    yield content
+                    yield receipt, records
 
 
-def _receipt(folder: Path) -> Receipt:
-    receipt = msgspec.json.decode((folder / RECEIPT).read_bytes(), type=Receipt)
-    if receipt.fingerprint != folder.name:
-        raise ValueError(f"{RECEIPT} is of another run, {receipt.fingerprint}")
-    return receipt
-
-
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def _rows(receipt: Receipt, records: Sequence[Record]) -> list[dict[str, Any]]:
     """A row for each record of a run, with what is the same for all of them."""
-    receipt = _receipt(folder)
-    records = msgspec.json.Decoder(Record).decode_lines((folder / RECORDS).read_bytes())
-    if not records:
-        raise ValueError(f"{RECORDS} is empty")
     run = msgspec.structs.asdict(receipt)
     run |= {PARAMETER + name: _cell(value) for name, value in receipt.parameters.items()}
     versions = {name: value for name, value in receipt.machine.items() if name not in HARDWARE}

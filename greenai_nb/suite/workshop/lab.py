@@ -27,23 +27,20 @@ def start(folder: Path, options: Sequence[str]) -> None:
     """
     settings = folder / CONFIGURATION / "labconfig" / "default_setting_overrides.json"
     write_atomic(settings, json.dumps(SETTINGS, indent=1) + "\n")
-    command = [sys.executable, "-m", "jupyterlab", *arguments(folder), *options]
-    around = environment(folder, os.environ)
-    if sys.platform == "win32":  # where a process cannot become another one
-        raise SystemExit(subprocess.run(command, env=around, check=False).returncode)
-    os.execve(sys.executable, command, around)
-
-
-def arguments(folder: Path) -> list[str]:
-    """What JupyterLab is asked for: no other machine, no news, nothing to install, warnings only."""
-    return [
+    command = [
+        *(sys.executable, "-m", "jupyterlab"),
         "--ip=127.0.0.1",
         f"--ServerApp.root_dir={folder}",
         f"--LabApp.default_url=/lab/tree/{FIRST}",
         "--LabApp.news_url=",
         "--LabApp.extension_manager=readonly",
         "--Application.log_level=WARN",
+        *options,
     ]
+    around = environment(folder, os.environ)
+    if sys.platform == "win32":  # where a process cannot become another one
+        raise SystemExit(subprocess.run(command, env=around, check=False).returncode)
+    os.execve(sys.executable, command, around)
 
 
 def environment(folder: Path, around: Mapping[str, str]) -> dict[str, str]:

@@ -29,6 +29,8 @@ KEPT = "{name} is edited and stays as it is."
 ASIDE = "{name} is edited and stays as it is; its new version is {target}."
 LEFT = "{name} is no longer part of the walk and stays here."
 
+Hashes = dict[str, str | None]
+
 
 @dataclass(frozen=True)
 class Change:
@@ -58,7 +60,7 @@ def update(source: Path, folder: Path) -> list[Change]:
     try:
         laid = _laid_before(folder)
         try:
-            changes = [_renew(name, path.read_bytes(), folder, laid) for name, path in walk.items()]
+            changes = [_renew(name, path, folder, laid) for name, path in walk.items()]
             return [change for change in changes if change] + _left(walk, folder, laid)
         finally:
             _write_list(folder, laid)
@@ -68,7 +70,7 @@ def update(source: Path, folder: Path) -> list[Change]:
         ) from error
 
 
-def _laid_before(folder: Path) -> dict[str, str]:
+def _laid_before(folder: Path) -> Hashes:
     """Hashes of what was laid out before, by name; a new folder gets an empty list.
 
     A damaged list counts as empty: every file that differs counts as edited then.
@@ -88,20 +90,20 @@ def _laid_before(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _write_list(folder: Path, laid: dict[str, str]) -> None:
+def _write_list(folder: Path, laid: Hashes) -> None:
     write_atomic(folder / LIST, json.dumps({"files": laid}, indent=1, sort_keys=True) + "\n")
 
 
-def _renew(name: str, content: bytes, folder: Path, laid: dict[str, str]) -> Change | None:
+def _renew(name: str, path: Path, folder: Path, laid: Hashes) -> Change | None:
     """Bring one file up to date, unless a participant has edited it; None where nothing is to say."""
-    now, target, edited = _hash(content), name, list[str]()
-    while (here := _hash_of(folder / target)) not in (None, now, laid.get(target)):
+    now, target, edited = _hash(path), name, list[str]()
+    while (here := _hash(folder / target)) not in (None, now, laid.get(target)):
         if laid.get(target) == now:
             return Change(name, KEPT)
         edited.append(target)
         target = f"{NEW_VERSIONS}/{target}"
     if here != now:
-        write_atomic(folder / target, content)
+        write_atomic(folder / target, path.read_bytes())
     laid |= dict.fromkeys([*edited, target], now)
     if edited:
         return Change(name, ASIDE, target)
@@ -110,7 +112,7 @@ def _renew(name: str, content: bytes, folder: Path, laid: dict[str, str]) -> Cha
     return Change(name, RENEWED if here else NEW, target)
 
 
-def _left(walk: dict[str, Path], folder: Path, laid: dict[str, str]) -> list[Change]:
+def _left(walk: dict[str, Path], folder: Path, laid: Hashes) -> list[Change]:
     """What is no longer part of the walk: it stays, is said once, and counts as the participant's."""
     gone = [name for name in laid if name not in walk and not name.startswith(f"{NEW_VERSIONS}/")]
     for name in gone:
@@ -118,9 +120,5 @@ def _left(walk: dict[str, Path], folder: Path, laid: dict[str, str]) -> list[Cha
     return [Change(name, LEFT) for name in gone if (folder / name).is_file()]
 
 
-def _hash_of(path: Path) -> str | None:
-    return _hash(path.read_bytes()) if path.is_file() else None
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _hash(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -100,12 +100,14 @@ def test_a_process_pays_its_share_of_the_machine():
 
 
 def test_equivalents_by_hand():
-    assert carbon.tree_months(GRAMS).value == pytest.approx(1.64, abs=0.005)
-    assert carbon.car_km(GRAMS).value == pytest.approx(1500 / 175)
-    assert carbon.flights(GRAMS).value == pytest.approx(0.03)
-    assert carbon.flights(GRAMS, "New York-San Francisco").value == pytest.approx(1500 / 570_000)
+    trees, car, flights = carbon.equivalents(GRAMS)
+    assert trees.value == pytest.approx(1.64, abs=0.005) and trees.unit == "tree-months"
+    assert car.value == pytest.approx(1500 / 175) and car.unit == "km by car"
+    assert flights.value == pytest.approx(0.03) and flights.unit == "flights Paris-London"
+    far = carbon.equivalents(GRAMS, "New York-San Francisco")[-1]
+    assert far.value == pytest.approx(1500 / 570_000)
     with pytest.raises(ValueError, match="Paris-London"):
-        carbon.flights(GRAMS, "Paris-Rome")
+        carbon.equivalents(GRAMS, "Paris-Rome")
 
 
 def test_provenance_and_intervals_travel():
@@ -113,7 +115,7 @@ def test_provenance_and_intervals_travel():
     emitted = carbon.emissions(estimated, carbon.WORLD_G_PER_KWH)
     assert emitted.provenance == "estimated"
     assert emitted.interval == pytest.approx(tuple(475 * end for end in estimated.interval))
-    assert carbon.car_km(emitted).constants[-1] == str(carbon.CAR_G_PER_KM)
+    assert carbon.equivalents(emitted)[1].constants[-1] == str(carbon.CAR_G_PER_KM)
     quoted = Amount(1.0, "kWh", "quoted", ())
     assert carbon.emissions(quoted, carbon.WORLD_G_PER_KWH).provenance == "derived"
     assert str(GRAMS) == "1500 gCO2e (estimated)"
@@ -134,7 +136,7 @@ def test_a_unit_is_not_taken_for_another():
     with pytest.raises(ValueError, match="kWh"):
         carbon.emissions(GRAMS, carbon.WORLD_G_PER_KWH)
     with pytest.raises(ValueError, match="gCO2e"):
-        carbon.tree_months(Amount(1.0, "kWh", "estimated", ()))
+        carbon.equivalents(Amount(1.0, "kWh", "estimated", ()))
 
 
 def test_intensities_keep_year_and_source():

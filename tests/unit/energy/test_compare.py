@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from greenai_nb.energy.backends.replay import powercap_tree
+from greenai_nb.energy.backends.replay import PowercapTree
 from greenai_nb.energy.compare import compare, judge
 from greenai_nb.energy.reading import ProvenanceError, Reading
 
@@ -62,7 +62,7 @@ def test_the_order_is_random_seeded_and_each_runs_once_a_repetition():
 
 
 def test_joules_are_compared_with_their_provenance(tmp_path):
-    tree = powercap_tree(tmp_path, 10.0)
+    tree = PowercapTree(tmp_path, 10.0)
     arguments = {"repetitions": 6, "backend": "rapl", "powercap": tmp_path}
     got = compare(lambda: tree.advance(1.0), lambda: tree.advance(3.0), "energy_j", **arguments)
     assert got.ratio == got.low == got.high == pytest.approx(3) and got.provenance == "replayed"
@@ -92,7 +92,7 @@ def test_wrong_arguments_are_refused_before_a_call(changes, message):
 
 
 def test_a_cost_of_zero_is_refused(tmp_path):
-    powercap_tree(tmp_path, 10.0)
+    PowercapTree(tmp_path, 10.0)
     with pytest.raises(ValueError, match="energy_j"):
         compare(int, int, "energy_j", 6, backend="rapl", powercap=tmp_path)
 

@@ -5,8 +5,8 @@ import pytest
 from greenai_nb import machine
 from greenai_nb.energy.backends import cpu_share
 from greenai_nb.energy.backends.cpu_model import BUSY_VCPU_W
-from greenai_nb.energy.backends.replay import powercap_tree
-from greenai_nb.energy.meter import Meter, meter
+from greenai_nb.energy.backends.replay import PowercapTree
+from greenai_nb.energy.meter import Meter
 
 
 def spin(cpu_s):
@@ -28,14 +28,14 @@ def test_without_a_counter_energy_is_an_estimated_interval(tmp_path):
 
 
 def test_auto_takes_the_counters_where_it_can_read_them(tmp_path):
-    tree = powercap_tree(tmp_path, 10.0)
+    tree = PowercapTree(tmp_path, 10.0)
     running = Meter(powercap=tmp_path)
     tree.advance(1.0)
     assert running.backend == "rapl" and running.read().energy_j == pytest.approx(10)
 
 
 def test_a_block_leaves_its_reading():
-    with meter("vcpu") as m:
+    with Meter("vcpu") as m:
         spin(0.02)
         between = m.read()
     after = m.reading
@@ -55,15 +55,15 @@ def test_a_meter_that_runs_has_no_last_reading():
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
 def test_whatever_ends_a_block_passes_and_leaves_a_reading(error):
-    with pytest.raises(error), meter("vcpu") as m:
+    with pytest.raises(error), Meter("vcpu") as m:
         spin(0.01)
         raise error
     assert m.reading.cpu_s >= 0.01
 
 
 def test_a_counter_that_fails_at_the_end_of_a_block_does_not_lose_the_work(tmp_path):
-    powercap_tree(tmp_path, 10.0)
-    with meter("rapl", powercap=tmp_path) as m:
+    PowercapTree(tmp_path, 10.0)
+    with Meter("rapl", powercap=tmp_path) as m:
         (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
         result = 42
     assert result == 42
@@ -74,66 +74,33 @@ def test_a_counter_that_fails_at_the_end_of_a_block_does_not_lose_the_work(tmp_p
 
 
 def test_meters_nest_and_run_at_once(tmp_path):
-    tree = powercap_tree(tmp_path, 10.0)
-    outer_and_inner = meter("rapl", powercap=tmp_path)
-    with outer_and_inner as outer:
+    tree = PowercapTree(tmp_path, 10.0)
+    with Meter("rapl", powercap=tmp_path) as outer:
         tree.advance(1.0)
-        with outer_and_inner as inner:
+        with Meter("rapl", powercap=tmp_path) as inner:
             tree.advance(2.0)
         tree.advance(4.0)
     assert inner.reading.energy_j == pytest.approx(20) and outer.reading.energy_j == pytest.approx(70)
 
 
-def test_a_function_is_metered_call_by_call():
-    @meter("vcpu")
-    def work(cpu_s, fail=False):
-        """Spin."""
-        spin(cpu_s)
-        if fail:
-            raise ValueError("as asked")
-        return cpu_s
-
-    assert work.meter is None and work.__doc__ == "Spin."
-    assert work(0.04) == 0.04
-    first = work.meter.reading
-    work(cpu_s=0.01)
-    assert 0.01 <= work.meter.reading.cpu_s < first.cpu_s
-    with pytest.raises(ValueError, match="as asked"):
-        work(0.03, fail=True)
-    assert work.meter.reading.cpu_s >= 0.03
-
-
-def test_a_function_whose_call_ends_before_its_work_is_refused():
-    async def later():
-        pass
-
-    def one_by_one():
-        yield
-
-    for function in (later, one_by_one):
-        with pytest.raises(TypeError, match=function.__name__):
-            meter("vcpu")(function)
-
-
-@pytest.mark.parametrize("start", [Meter, meter])
-def test_wrong_arguments_are_refused_before_anything_starts(start):
+def test_wrong_arguments_are_refused_before_anything_starts():
     with pytest.raises(ValueError, match=r"'rappl'.*'rapl'"):
-        start("rappl")
+        Meter("rappl")
     with pytest.raises(ValueError, match=r"'sun'.*auto, rapl, nvml, vcpu, codecarbon"):
-        start("sun")
+        Meter("sun")
     with pytest.raises(TypeError, match=r"'rapl' takes powercap.*'country'"):
-        start("rapl", country="FRA")
+        Meter("rapl", country="FRA")
     with pytest.raises(TypeError, match=r"'codecarbon' takes country.*'country'"):
-        start("codecarbon")
+        Meter("codecarbon")
 
 
 def test_a_reading_says_how_busy_the_machine_was():
-    with meter("vcpu") as m:
+    with Meter("vcpu") as m:
         time.sleep(0.25)
     reading = m.reading
     if reading.idle_share is not None:
         assert 0 <= reading.idle_share <= 1 and reading.contaminated in (True, False)
-    with meter("vcpu") as m:
+    with Meter("vcpu") as m:
         pass
     assert m.reading.contaminated is None, "an empty block is too short to tell"
 

@@ -1,10 +1,13 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 
-from greenai_nb.learn.fit import accuracy, accuracy_percent, over_seeds
+from greenai_nb.learn.fit import accuracy, accuracy_percent, multiply_accumulates, over_seeds
 from greenai_nb.learn.sgd import fit_sgd
-from greenai_nb.nets.architectures import mlp
+from greenai_nb.nets.architectures import mlp, vgg_small, xnor_cnn
+from greenai_nb.nets.counts import count
 
 
 def test_accuracy_counts_right_answers(tiny_data):
@@ -35,3 +38,22 @@ def test_over_seeds_makes_each_network_after_its_seed_and_trains_it(tiny_data):
     assert accuracy_percent(together, tiny_data.test) == [
         100 * accuracy(fit.net, tiny_data.test) for fit in together
     ]
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "known"),
+    [
+        (mlp(16, 5, 3), (7, 1, 4, 4), 7 * (16 * 5 + 5 * 3)),
+        (xnor_cnn(4), (3, 1, 28, 28), 3 * (196 * 4 * 9 + 49 * 8 * 36 + 392 * 10)),
+        (vgg_small(), (1, 3, 32, 32), 607_600_640),
+    ],
+    ids=["mlp", "xnor_cnn", "vgg_small"],
+)
+def test_operations_of_a_forward_pass_are_those_of_its_layers(net, shape, known):
+    images = torch.zeros(shape)
+    before = copy.deepcopy(net.state_dict())
+    products = count(net, images)[["macs", "signed_additions", "bit_operations"]]
+    assert multiply_accumulates(net, images) == products.to_numpy().sum() == known
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert not any(module._forward_hooks for module in net.modules())

@@ -1,11 +1,13 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from greenai_nb.checks import UsageError
-from greenai_nb.lesson import project
+from greenai_nb.lesson import predictions
 from greenai_nb.lesson.predictions import predict, scored, settle
+from greenai_nb.machine import INTERACTIVE_VARIABLE
 
 
 def test_a_prediction_is_kept_and_scored(reader, capsys):
@@ -44,7 +46,7 @@ def test_a_run_without_a_reader_neither_keeps_nor_reads(reader, monkeypatch, cap
     predict("rain", "It rains.", 0.3)
     settle("rain", True)
     before = reader.read_text()
-    monkeypatch.setenv(project.INTERACTIVE_VARIABLE, "0")
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "0")
     predict("snow", "It snows.", 0.3)
     settle("rain", True)
     assert scored() == [] and reader.read_text() == before
@@ -60,6 +62,7 @@ def test_certainty_and_percentages_are_refused(reader, value):
 
 def test_a_place_that_cannot_be_written_stops_nothing(reader, monkeypatch, capsys):
     reader.write_text("a file, not a folder")
-    monkeypatch.setenv(project.PREDICTIONS_VARIABLE, str(reader / "mine.json"))
+    unwritable = replace(predictions.PREDICTIONS, name=reader / "mine.json")
+    monkeypatch.setattr(predictions, "PREDICTIONS", unwritable)
     predict("rain", "It rains.", 0.3)
     assert "your record of predictions is not kept: " in capsys.readouterr().out

@@ -5,12 +5,12 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import pytest
 
-from greenai_nb.show import figure
+from greenai_nb.machine import INTERACTIVE_VARIABLE
 from greenai_nb.show.explore import explore
 
 
 def test_panels_are_shown_to_everybody(displayed, monkeypatch):
-    monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "0")
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "0")
     explore(lambda k: (plt.figure(), f"a picture of {k}"), [{"k": 1}, {"k": 2}], k=[1, 2, 3])
     assert [metadata["image/png"]["alt"] for _, metadata in displayed] == [
         "a picture of 1",
@@ -21,7 +21,7 @@ def test_panels_are_shown_to_everybody(displayed, monkeypatch):
 @pytest.fixture
 def widgets(displayed, monkeypatch):
     """Explore with a front end: gives the sliders, the notice, the picture and the words."""
-    monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "1")
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "1")
     made, box = [], ipywidgets.VBox
 
     def vertical(children):

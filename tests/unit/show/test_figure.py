@@ -8,11 +8,12 @@ import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
+from greenai_nb.machine import INTERACTIVE_VARIABLE
 from greenai_nb.show import diagrams, figure
 
 
 def test_a_published_figure_is_a_png_with_its_description(displayed, monkeypatch):
-    monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "0")
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "0")
     fig = plt.figure()
     figure.show(fig, 'a line that says "up" & <away>')
     ((data, metadata),) = displayed
@@ -23,7 +24,7 @@ def test_a_published_figure_is_a_png_with_its_description(displayed, monkeypatch
 
 
 def test_a_live_figure_is_html_with_its_description_escaped(displayed, monkeypatch):
-    monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "1")
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "1")
     figure.show(plt.figure(), 'says "up" & <away>')
     assert 'alt="says &quot;up&quot; &amp; &lt;away&gt;"' in displayed[0][0]["text/html"]
 
@@ -41,7 +42,7 @@ def test_pictures_are_opaque_and_do_not_carry_the_programs_version():
 
 
 def test_a_published_diagram_is_an_svg_with_its_description(displayed, monkeypatch):
-    monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "0")
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "0")
     figure.show_svg(*diagrams.xnor_block())
     ((data, metadata),) = displayed
     assert data["image/svg+xml"].startswith("<svg") and "text/html" not in data
@@ -50,7 +51,7 @@ def test_a_published_diagram_is_an_svg_with_its_description(displayed, monkeypat
 
 
 def test_a_live_diagram_is_an_image_with_its_description(displayed, monkeypatch):
-    monkeypatch.setenv(figure.INTERACTIVE_VARIABLE, "1")
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "1")
     figure.show_svg(diagrams.xnor_block()[0], 'the "block"')
     said = displayed[0][0]["text/html"]
     assert 'alt="the &quot;block&quot;"' in said and "data:image/svg+xml;base64," in said

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from greenai_nb.energy.backends import codecarbon_meter
-from greenai_nb.energy.meter import Meter, meter
+from greenai_nb.energy.meter import Meter
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_twice_the_work_costs_twice_the_processor_in_process_mode():
     # CPU seconds are the work, and codecarbon reads them in ticks of 10 ms: neighbours change neither.
     joules = []
     for cpu_s in (0.4, 0.8):
-        with meter("codecarbon", country="FRA") as m:
+        with Meter("codecarbon", country="FRA") as m:
             spin(cpu_s)
         joules.append(m.reading.components["cpu"])
     assert joules[1] / joules[0] == pytest.approx(2, rel=0.1)
@@ -42,7 +42,7 @@ def test_twice_the_work_costs_twice_the_processor_in_process_mode():
 
 @pytest.mark.parametrize("mode", ["process", "machine"])
 def test_a_reading_is_an_estimate_with_its_parts_and_grams(mode):
-    with meter("codecarbon", country="FRA", mode=mode, ram_w=8.0) as m:
+    with Meter("codecarbon", country="FRA", mode=mode, ram_w=8.0) as m:
         spin(0.1)
     reading = m.reading
     assert reading.provenance == "estimated"
@@ -66,7 +66,7 @@ def test_reading_in_between_loses_nothing_and_counts_nothing_twice():
 
 
 def test_no_word_and_no_file_comes_from_a_fresh_process(tmp_path):
-    code = "from greenai_nb.energy.meter import meter\nwith meter('codecarbon', country='FRA'): pass"
+    code = "from greenai_nb.energy.meter import Meter\nwith Meter('codecarbon', country='FRA'): pass"
     tmp_path.chmod(0o555)
     surroundings = {**os.environ, "TMPDIR": str(tmp_path), "CODECARBON_LOG_LEVEL": "debug"}
     done = subprocess.run(
@@ -79,7 +79,7 @@ def test_no_word_and_no_file_comes_from_a_fresh_process(tmp_path):
 def test_no_signal_handler_and_no_thread_is_left():
     numbers, threads = (signal.SIGINT, signal.SIGTERM), threading.active_count()
     handlers = [signal.getsignal(number) for number in numbers]
-    with meter("codecarbon", country="DEU"):
+    with Meter("codecarbon", country="DEU"):
         assert handlers == [signal.getsignal(number) for number in numbers]
         assert threading.active_count() > threads
     assert handlers == [signal.getsignal(number) for number in numbers]
@@ -91,7 +91,7 @@ def test_a_folder_that_is_gone_does_not_matter(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     folder.rmdir()
-    with meter("codecarbon", country="FRA") as m:
+    with Meter("codecarbon", country="FRA") as m:
         pass
     assert m.reading.energy_j >= 0
 
@@ -108,7 +108,7 @@ def test_a_users_configuration_has_no_say(tmp_path, monkeypatch, content):
     monkeypatch.setenv("CODECARBON_LOG_LEVEL", "debug")
     monkeypatch.setenv("CODECARBON_COUNTRY_ISO_CODE", "POL")
     monkeypatch.chdir(folder)
-    with meter("codecarbon", country="FRA") as m:
+    with Meter("codecarbon", country="FRA") as m:
         spin(0.05)
     assert m.reading.energy_j < 200 * m.reading.time_s and " 5000" not in m.reading.method
     assert m.reading.carbon_g / (m.reading.energy_j / 3.6e6) < 120
@@ -142,9 +142,9 @@ def test_an_unknown_mode_is_refused():
 
 
 def test_two_at_once_and_one_in_another_each_see_their_own_time():
-    with meter("codecarbon", country="FRA", ram_w=10.0) as outer:
+    with Meter("codecarbon", country="FRA", ram_w=10.0) as outer:
         time.sleep(0.1)
-        with meter("codecarbon", country="FRA", ram_w=10.0) as inner:
+        with Meter("codecarbon", country="FRA", ram_w=10.0) as inner:
             time.sleep(0.1)
     assert inner.reading.components["ram"] == pytest.approx(10 * inner.reading.time_s, rel=0.2)
     assert outer.reading.components["ram"] == pytest.approx(10 * outer.reading.time_s, rel=0.2)
@@ -153,7 +153,7 @@ def test_two_at_once_and_one_in_another_each_see_their_own_time():
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_whatever_ends_a_block_stops_the_thread(error):
     threads = threading.active_count()
-    with pytest.raises(error), meter("codecarbon", country="FRA") as m:
+    with pytest.raises(error), Meter("codecarbon", country="FRA") as m:
         spin(0.05)
         raise error
     assert m.reading.energy_j > 0 and threading.active_count() == threads

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from greenai_nb.energy.backends import nvml
-from greenai_nb.energy.backends.replay import powercap_tree
+from greenai_nb.energy.backends.replay import PowercapTree
 from greenai_nb.energy.meter import Meter
 
 
@@ -69,7 +69,7 @@ def test_what_a_gpu_still_has_to_do_is_waited_for(gpus, monkeypatch):
 
 
 def test_auto_adds_gpus_to_measured_processors_and_names_both(gpus, tmp_path):
-    tree = powercap_tree(tmp_path, 10.0)
+    tree = PowercapTree(tmp_path, 10.0)
     assert Meter(powercap=tmp_path).backend == "rapl", (
         "a replayed processor and a measured GPU do not mix"
     )
@@ -85,7 +85,7 @@ def test_auto_adds_gpus_to_measured_processors_and_names_both(gpus, tmp_path):
 def test_auto_without_rapl_says_that_gpus_are_not_counted(gpus, tmp_path):
     meter = Meter(powercap=tmp_path)
     assert (
-        meter.backend == "vcpu" and "GPUs not counted, meter('nvml') reads them" in meter.read().method
+        meter.backend == "vcpu" and "GPUs not counted, Meter('nvml') reads them" in meter.read().method
     )
 
 

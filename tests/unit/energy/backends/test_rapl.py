@@ -161,7 +161,7 @@ def test_655_seconds_at_100_watts(tree):
 
 def test_a_machine_without_counters_says_what_to_do(tmp_path):
     for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(FileNotFoundError, match=r"meter\('vcpu'\).*powercap_tree"):
+        with pytest.raises(FileNotFoundError, match=r"Meter\('vcpu'\).*PowercapTree"):
             Meter("rapl", powercap=folder)
     (tmp_path / "intel-rapl:0").mkdir()
     with pytest.raises(FileNotFoundError, match="vcpu"):
@@ -178,7 +178,7 @@ def test_no_permission_says_what_to_do_and_nothing_that_opens_the_counters_to_al
     assert "chmod" not in text and "do not open it to every user" in text
     meter = Meter(powercap=tree.folder)
     assert meter.backend == "vcpu"
-    assert "meter('rapl') says why" in meter.read().method
+    assert "Meter('rapl') says why" in meter.read().method
 
 
 @pytest.mark.parametrize("content", ["", "abc", "-5", "1.5", "1 2", str(RANGE_UJ + 1)])
@@ -195,7 +195,7 @@ def test_garbage_in_a_counter_is_an_error_and_not_a_number(tree, content):
 
 def test_a_range_of_zero_is_an_error(tree):
     tree("intel-rapl:0", "package-0", 0, range_uj=0)
-    with pytest.raises(ValueError, match="max_energy_range_uj holds 0"):
+    with pytest.raises(ValueError, match=r"max_energy_range_uj.*0.*from 1"):
         Meter("rapl", powercap=tree.folder)
 
 

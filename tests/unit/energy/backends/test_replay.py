@@ -1,25 +1,25 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from greenai_nb.energy.backends.replay import (
+    PowercapTree,
     Replay,
-    from_counter,
     from_power,
-    powercap_tree,
     read_trace,
 )
 from greenai_nb.energy.meter import Meter
 
 
 def reading(trace):
-    return Replay(trace).read(trace.duration_s, math.nan)
+    return Replay(trace).read(trace.time_s[-1], math.nan)
 
 
 def test_a_power_trace_is_summed_by_trapezoids():
     trace = from_power([10.0, 11.0, 12.0, 13.0], [0.0, 10.0, 20.0, 20.0])
-    assert trace.duration_s == 3 and trace.used(3) == pytest.approx(5 + 15 + 20)
+    assert trace.time_s[-1] == 3 and trace.used(3) == pytest.approx(5 + 15 + 20)
     assert trace.used(1.5) == pytest.approx(5 + 7.5) and trace.used(0) == 0
     got = reading(trace)
     assert got.energy_j == got.low_j == pytest.approx(40) and got.provenance == "replayed"
@@ -32,13 +32,18 @@ def test_half_the_samples_of_a_steady_power_tell_the_same_joules():
     assert reading(fine).energy_j == pytest.approx(70) == reading(coarse).energy_j
 
 
-def test_a_counter_trace_turns_over():
+def test_a_counter_trace_turns_over(tmp_path):
     counts = [90_000_000, 98_000_000, 4_000_000, 12_000_000]
-    assert from_counter([0, 1, 2, 3], counts, 100_000_000).used(3) == pytest.approx(8 + 6 + 8)
+
+    def read(**columns):
+        pd.DataFrame({"time_s": range(4), "energy_uj": counts, **columns}).to_csv(tmp_path / "t.csv")
+        return read_trace(tmp_path / "t.csv")
+
+    assert read(max_energy_range_uj=100_000_000).used(3) == pytest.approx(8 + 6 + 8)
     with pytest.raises(ValueError, match=r"2 s.*max_energy_range_uj"):
-        from_counter([0, 1, 2, 3], counts)
+        read()
     with pytest.raises(ValueError, match=r"95000000.*98000000"):
-        from_counter([0, 1, 2, 3], counts, 95_000_000)
+        read(max_energy_range_uj=95_000_000)
 
 
 def test_traces_are_read_from_csv(tmp_path):
@@ -98,7 +103,7 @@ def test_a_block_longer_than_its_trace_is_an_error():
 
 def test_the_path_of_rapl_runs_through_a_tree_with_two_sockets_and_turns(tmp_path):
     watts = {"package": 50.0, "core": 30.0, "dram": 5.0, "psys": 150.0}
-    tree = powercap_tree(tmp_path, watts, sockets=2, range_uj=200_000_000, start_share=0.9)
+    tree = PowercapTree(tmp_path, watts, sockets=2, range_uj=200_000_000, start_share=0.9)
     before = [(zone / "energy_uj").read_text() for zone in sorted(tmp_path.glob("*-rapl:*"))]
     with Meter("rapl", powercap=tree.folder) as meter:
         for _ in range(10):
@@ -114,7 +119,7 @@ def test_the_path_of_rapl_runs_through_a_tree_with_two_sockets_and_turns(tmp_pat
 
 def test_a_tree_shows_what_its_trace_used_and_small_steps_lose_nothing(tmp_path):
     trace = from_power([0.0, 1.0, 2.0, 3.0], [0.0, 30.0, 30.0, 0.0])
-    tree = powercap_tree(tmp_path, trace)
+    tree = PowercapTree(tmp_path, trace)
     meter = Meter("rapl", powercap=tmp_path)
     for _ in range(300):
         tree.advance(0.01)
@@ -125,7 +130,7 @@ def test_a_tree_shows_what_its_trace_used_and_small_steps_lose_nothing(tmp_path)
 
 
 def test_a_tree_that_turned_twice_unseen_gives_an_interval(tmp_path):
-    tree = powercap_tree(tmp_path, 100.0, range_uj=1_000_000_000)
+    tree = PowercapTree(tmp_path, 100.0, range_uj=1_000_000_000)
     meter = Meter("rapl", powercap=tmp_path)
     tree.advance(25.0)
     got = meter.read()
@@ -133,8 +138,8 @@ def test_a_tree_that_turned_twice_unseen_gives_an_interval(tmp_path):
 
 
 def test_a_tree_may_be_written_anew_where_one_was(tmp_path):
-    powercap_tree(tmp_path, 1.0, sockets=4)
-    powercap_tree(tmp_path, 1.0)
+    PowercapTree(tmp_path, 1.0, sockets=4)
+    PowercapTree(tmp_path, 1.0)
     assert len(list(tmp_path.glob("intel-rapl:*"))) == 1
 
 
@@ -150,11 +155,11 @@ def test_a_tree_may_be_written_anew_where_one_was(tmp_path):
 )
 def test_an_impossible_tree_is_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        powercap_tree(tmp_path / "new", **arguments)
+        PowercapTree(tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
 def test_time_goes_forward(tmp_path, seconds):
     with pytest.raises(ValueError, match="seconds"):
-        powercap_tree(tmp_path, 1.0).advance(seconds)
+        PowercapTree(tmp_path, 1.0).advance(seconds)

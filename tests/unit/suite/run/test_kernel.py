@@ -19,8 +19,8 @@ def execute(tmp_path):
 
     def call(*cells, n=3, **options):
         lesson = plan.read_lesson(write_notebook(tmp_path / "01_cells.ipynb", PARAMETERS, *cells))
-        job = plan.Job(lesson, lesson.defaults | {"threads": 2, "n": n}, "mark", None)
-        return kernel.execute(job, kernel.environment(job, tmp_path / "out", "ci"), **options)
+        job = plan.Job(lesson, lesson.defaults | {"threads": 2, "n": n}, "mark")
+        return kernel.execute(job, tmp_path / "out", "ci", **options)
 
     return call
 
@@ -50,8 +50,8 @@ def test_parameters_threads_and_the_run_reach_the_kernel(execute, tmp_path):
 
 
 def test_the_peak_is_the_largest_memory_though_it_was_given_back(execute):
-    base = execute(cell("x = 1")).peak_ram_mb
-    hoard = execute(cell("x = b'1' * 200_000_000\ndel x"), cell("1")).peak_ram_mb
+    small, large = execute(cell("x = 1")), execute(cell("x = b'1' * 200_000_000\ndel x"), cell("1"))
+    base, hoard = (each.notebook.metadata.greenai["peak_ram_mb"] for each in (small, large))
     assert 30 < base < 150 and 190 < hoard - base < 215
 
 
@@ -110,8 +110,8 @@ def test_kernels_in_several_threads_know_nothing_of_each_other(tmp_path):
     ended = {}
 
     def work(threads):
-        job = plan.Job(lesson, lesson.defaults | {"threads": threads}, "mark", None)
-        ended[threads] = kernel.execute(job, kernel.environment(job, tmp_path, "ci"))
+        job = plan.Job(lesson, lesson.defaults | {"threads": threads}, "mark")
+        ended[threads] = kernel.execute(job, tmp_path, "ci")
 
     workers = [threading.Thread(target=work, args=(threads,)) for threads in (1, 2)]
     for worker in workers:

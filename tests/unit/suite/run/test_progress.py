@@ -15,7 +15,7 @@ from greenai_nb.suite.run.progress import Board
 def test_the_board_shows_cells_ends_and_minutes_left(terminal, predicted_s, left):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     jobs = [SimpleNamespace(name=name, predicted_s=predicted_s) for name in ("01_a", "02_b")]
-    with Board(console, jobs, side_by_side=2).shown() as board:
+    with Board(console, jobs, side_by_side=2) as board:
         for job, status in zip(jobs, (Status.DONE, Status.FAILED), strict=True):
             board.cell(job, 0, 3)
             board.cell(job, 1, 3)

@@ -128,6 +128,7 @@ def swept(tmp_path):
             a_record("energy_j", 2.0, unit="J", provenance="measured"),
             a_record("energy_j", 30.0, unit="J", provenance="estimated", lo=20.0, hi=40.0),
             a_record("cpu_s", 5.0, unit="s"),
+            a_record("time_s", 10.0, unit="s"),
             a_record("cost in $x_$", 1.0 + n, unit="<b>"),
         ]
         card = CARD | {"processor": f"Fast {number // 2}"}
@@ -153,7 +154,7 @@ def test_the_page_is_offline_and_escaped(swept):
 def test_every_picture_is_described_and_only_numbers_are_drawn(swept):
     page = Reader(a_page(swept))
     alts = [each["alt"] for each in page.all("img")]
-    assert len(alts) == 5 and all(re.search(r"over n .*95 % intervals", alt) for alt in alts)
+    assert len(alts) == 6 and all(re.search(r"over n .*95 % intervals", alt) for alt in alts)
     (cost,) = [alt for alt in alts if "cost in $x_$" in alt]
     assert "logarithmic axis" in cost and "from 2 at 1 to 1001 at 1000" in cost
 

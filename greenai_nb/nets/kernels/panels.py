@@ -1,0 +1,62 @@
+"""What all kernels share: weights in panels, and the calls of their compiled products.
+
+A panel holds as many outputs as a kernel works on at once, side by side; zeros pad the last one.
+Activations and weights are packed by the kernel's own ``pack_activations`` and ``pack_weights``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32, Integer, UInt8, UInt64
+from numpy import ndarray as Array
+
+WORD_BYTES = 8
+
+
+def whole_words(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows words"]:
+    """Packed signs as 64-bit words, the last word of a row padded with zeros."""
+    width = rows.shape[1]
+    if width % WORD_BYTES == 0:
+        return np.ascontiguousarray(rows).view(np.uint64)
+    words = np.zeros((len(rows), width // WORD_BYTES + 1), np.uint64)
+    words.view(np.uint8)[:, :width] = rows
+    return words
+
+
+def in_panels(rows: Integer[Array, "outputs words"], panel: int) -> Integer[Array, "panels words panel"]:
+    """Panels from a row of numbers for each output, padded with zeros."""
+    padded = np.zeros((-(-len(rows) // panel) * panel, rows.shape[1]), rows.dtype)
+    padded[: len(rows)] = rows
+    return np.ascontiguousarray(padded.reshape(-1, panel, rows.shape[1]).transpose(0, 2, 1))
+
+
+def products_by(compiled: Callable[..., None]) -> Callable[..., Int32[Array, "rows padded_outputs"]]:
+    """A function of (activations, weights, length, out) that gives inner products of signs.
+
+    They are length - 2 (number of positions in which the signs differ). ``out`` is written to where it
+    is given, and returned.
+    """
+
+    def products(activations: Array, weights: Array, length: int, out: Array | None = None) -> Any:
+        if out is None:
+            out = np.empty((len(activations), len(weights) * weights.shape[-1]), np.int32)
+        compiled(activations, weights, out, length)
+        return out
+
+    return products
+
+
+def reached_by(compiled: Callable[..., None]) -> Callable[..., UInt8[Array, "rows bytes"]]:
+    """A function of (activations, weights, kinds, levels) that gives bits, without writing products.
+
+    A bit is one where the output has no more differences than its level. ``kinds`` says for each
+    position of an image which row of ``levels`` holds there.
+    """
+
+    def reached(activations: Array, weights: Array, kinds: Array, levels: Array) -> Any:
+        out = np.empty((len(activations), len(weights) * weights.shape[-1] // 8), np.uint8)
+        compiled(activations, weights, kinds, levels, out)
+        return out
+
+    return reached
