@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -23,9 +23,6 @@ from greenai_nb.suite.run import verify as judging
 from greenai_nb.suite.run.plan import Outcome
 from greenai_nb.suite.run.progress import Board, console, errors, interruptible, say
 from greenai_nb.suite.workshop import workspace as own
-
-if TYPE_CHECKING:
-    from greenai_nb.suite.sweep.cluster import Task
 
 WRONG_USE = 2
 Texts = list[str] | None
@@ -79,10 +76,8 @@ def run(
     todo = plan.make(chosen, settings, overrides, threads, project.root(), folder)
     with runner.results_folder(folder):
         fresh = [job for job in todo if force or not plan.is_done(job, folder)]
-        console.print(
-            f"{profile}: {len(fresh)} of {len(todo)} notebooks to run, {side_by_side} side by side, "
-            f"{threads} thread(s) each"
-        )
+        how = f"{side_by_side} side by side, {threads} thread(s) each"
+        say(f"{profile}: {len(fresh)} of {len(todo)} notebooks to run, {how}")
         with interruptible("notebooks"), Board(console, fresh, side_by_side) as board:
             outcomes = runner.run(fresh, folder, profile, side_by_side, board, anew=force)
         failed = [outcome.name for outcome in outcomes if outcome.error]
@@ -108,9 +103,7 @@ def verify(
     judged = [agreement.agrees for agreement in agreements if agreement.agrees is not None]
     verdicts = Counter(row.verdict for row in rows)
     said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-    console.print(
-        f"claims: {said}; {sum(judged)} of {len(judged)} records agree with the committed ones"
-    )
+    say(f"claims: {said}; {sum(judged)} of {len(judged)} records agree with the committed ones")
     if verdicts[FAILS]:
         raise typer.Exit(progress.FAILED_RUN)
 
@@ -143,7 +136,7 @@ def sweep(
     ] = None,
     zipped: Annotated[Texts, Option("--zip", metavar="A,B", help="Names that move together.")] = None,
     profile: Profile = project.DEFAULT_PROFILE,
-    out: Annotated[str | None, Option(help="Folder or fsspec address for the runs.")] = None,
+    out: Annotated[str | None, Option(help="Folder or URL; results/sweep/NOTEBOOK by default.")] = None,
     workers: Count = None,
     scheduler: Annotated[str | None, Option(help="One that runs already, as tcp://host:8786.")] = None,
     memory_mb: Annotated[Number, Option(min=1, help="Memory that a run may use.")] = None,
@@ -176,10 +169,8 @@ def sweep(
         done = names & store.fingerprints()
         left_out = set() if retry else (names & store.fingerprints(FAILED)) - done
         todo = [task for task in tasks if task.fingerprint not in done | left_out]
-        say(
-            f"{lesson.name}: {len(tasks)} runs, {len(done)} done before, {len(left_out)} failed before "
-            f"(--retry runs them again), {len(todo)} to do; {store.address}"
-        )
+        before = f"{len(done)} done before, {len(left_out)} failed before (--retry runs them again)"
+        say(f"{lesson.name}: {len(tasks)} runs, {before}, {len(todo)} to do; {store.address}")
         if todo and time_s:
             expected = len(todo) * time_s / side_by_side / 60
             say(f"about {expected:.1f} minutes, {run_mb:.0f} MB a run, from what is recorded")
@@ -190,7 +181,7 @@ def sweep(
         raise typer.Exit(progress.FAILED_RUN)
 
 
-def _run_on_cluster(todo: Sequence["Task"], workers: int, scheduler: str | None) -> list[Outcome]:
+def _run_on_cluster(todo: Sequence[Any], workers: int, scheduler: str | None) -> list[Outcome]:
     """Run on a cluster, and say at every end how many are done, have failed and are left."""
     from greenai_nb.suite.sweep import cluster
 
@@ -225,7 +216,6 @@ def report(
 
 def _write_page(address: str) -> None:
     """The page of a store, written beside its runs, to whose notebooks it links."""
-    from greenai_nb.lesson.claims import load_claims
     from greenai_nb.suite.sweep import report
     from greenai_nb.suite.sweep.store import Store
     from greenai_nb.suite.sweep.table import collect, failures

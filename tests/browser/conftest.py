@@ -135,9 +135,7 @@ def prepare(folder: Path) -> None:
     records = folder / "results" / project.DEFAULT_PROFILE / "records.jsonl"
     records.parent.mkdir(parents=True, exist_ok=True)
     published = (
-        record
-        for lesson in walk.values()
-        for record in runner.run_records(lesson.content, lesson.name)
+        record for lesson in walk.values() for record in runner.run_records(lesson.content, lesson.name)
     )
     records.write_text("".join(json.dumps(record) + "\n" for record in published))
     for name, values in SETTINGS.items():

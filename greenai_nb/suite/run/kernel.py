@@ -18,6 +18,8 @@ import nbformat
 import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 from greenai_nb.lesson import project
 from greenai_nb.machine import INTERACTIVE_VARIABLE, MB
@@ -117,9 +119,6 @@ def _environment(job: Job, results: Path, profile: str) -> dict[str, str]:
 
 def _prepared(job: Job) -> nbformat.NotebookNode:
     """The notebook with a job's parameters, without outputs and without what another run left."""
-    from papermill.iorw import load_notebook_node
-    from papermill.parameterize import parameterize_notebook
-
     notebook = load_notebook_node(str(job.lesson.path))
     if job.injected:
         notebook = parameterize_notebook(notebook, job.injected)

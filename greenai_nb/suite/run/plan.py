@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.lesson.claims import load_claims
 from greenai_nb.lesson.parameters import Parameter, declared, resolve
@@ -133,8 +135,6 @@ def select(walk: Walk, names: Sequence[str]) -> dict[str, Lesson]:
 
 def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
     """A profile's parameters by notebook; those under ``all`` go to every notebook that has them."""
-    import yaml
-
     known = sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
     if profile not in known:
         raise UsageError(f"no profile {profile!r}. {nearest(profile, known)}")

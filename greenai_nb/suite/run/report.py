@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader
 from rich.table import Column, Table
 
 from greenai_nb import machine
@@ -85,8 +86,6 @@ def page(profile: str, rows: Sequence[Row], folder: Path, failed: Sequence[str])
 
 def render(template: str, **values: Any) -> str:
     """A page from a template of the suite."""
-    from jinja2 import Environment, PackageLoader
-
     loader = PackageLoader("greenai_nb.suite", ".")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(template).render(values)

@@ -19,19 +19,20 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dask
 import nbformat
+from distributed import Client, LocalCluster, as_completed
+from distributed.client import ClosedClientError
 
 from greenai_nb import machine
 from greenai_nb.checks import UsageError
 from greenai_nb.lesson import project
 from greenai_nb.suite.run import kernel, plan, runner
+from greenai_nb.suite.run.kernel import Limits
 from greenai_nb.suite.run.plan import Lesson, Outcome, Status, Values
 from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RUNS, Store
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 SCHEDULER_LOST = "the scheduler is gone; what is finished is stored, the same command goes on"
 MAX_WORKER_DEATHS = 3  # in one run, before it counts as failed
@@ -48,16 +49,11 @@ class Task:
     fingerprint: str
     profile: str
     store: str
-    limits: kernel.Limits
+    limits: Limits
 
 
 def tasks(
-    lesson: Lesson,
-    points: Sequence[Values],
-    profile: str,
-    shared: Values,
-    store: str,
-    limits: kernel.Limits,
+    lesson: Lesson, points: Sequence[Values], profile: str, shared: Values, store: str, limits: Limits
 ) -> list[Task]:
     """The tasks of a sweep. Raises ``UsageError`` for a lesson that reads other runs' records.
 
@@ -100,14 +96,11 @@ def check_memory(workers: int, run_mb: float) -> None:
 
 
 @contextmanager
-def cluster(workers: int, scheduler: str | None = None) -> Iterator["Client"]:
+def cluster(workers: int, scheduler: str | None = None) -> Iterator[Client]:
     """A client of a new local cluster, or of one that runs already at ``scheduler``.
 
     Raises ``UsageError`` where no scheduler answers.
     """
-    import dask
-    from distributed import Client, LocalCluster
-
     settings = {
         "distributed.scheduler.allowed-failures": MAX_WORKER_DEATHS,
         "distributed.worker.daemon": False,
@@ -126,15 +119,12 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator["Client"]:
                 yield client
 
 
-def run(client: "Client", todo: Sequence[Task], watch: Callable[[Outcome], None]) -> list[Outcome]:
+def run(client: Client, todo: Sequence[Task], watch: Callable[[Outcome], None]) -> list[Outcome]:
     """Run the tasks of a sweep on a cluster's workers, and hand on each outcome as it comes.
 
     Raises ``UsageError`` where a worker has another checkout, before anything runs, and where the
     scheduler is lost; the store holds what is finished.
     """
-    from distributed import as_completed
-    from distributed.client import ClosedClientError
-
     waiting, outcomes = iter(todo), list[Outcome]()
     running: Any = as_completed(loop=client.loop)
 
@@ -161,7 +151,7 @@ def run(client: "Client", todo: Sequence[Task], watch: Callable[[Outcome], None]
     return outcomes
 
 
-def _compare_checkouts(client: "Client", notebook: str) -> None:
+def _compare_checkouts(client: Client, notebook: str) -> None:
     """Raise ``UsageError`` unless all workers have this notebook, this package and this lock."""
     client.wait_for_workers(1)
     here, there = checkout(notebook), client.run(checkout, notebook, on_error="return")

@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 
 from greenai_nb.checks import UsageError, nearest
-from greenai_nb.lesson.parameters import Parameter, Parameters
+from greenai_nb.lesson.parameters import Parameter
+
+Groups = Sequence[Sequence[str]]
 
 MAX_POINTS = 100_000
 FORMS = (
@@ -36,7 +38,7 @@ PART = re.compile(rf'((?:{STRING}|\[(?:{STRING}|[^\[\]"])*\]|\([^()]*\)|[^,])*),
 
 
 def points(
-    parameters: Parameters, requested: Mapping[str, str], zipped: Sequence[Sequence[str]] = ()
+    parameters: Mapping[str, Parameter], requested: Mapping[str, str], zipped: Groups = ()
 ) -> list[dict[str, Any]]:
     """The parameter sets of a sweep: all combinations, the last name requested varying fastest.
 
@@ -88,9 +90,11 @@ def _read(parameter: Parameter, part: str) -> Sequence[Any]:
     """The values that one part of a text stands for, not yet cast."""
     call, is_number = CALL.fullmatch(part), parameter.kind in ("int", "float")
     try:
-        if not part:
-            raise ValueError("a value is empty")
-        if (parameter.items and part[0] == "[") or (parameter.kind == "str" and part[0] == '"'):
+        is_list, is_text = (
+            parameter.items and part[:1] == "[",
+            parameter.kind == "str" and part[:1] == '"',
+        )
+        if is_list or is_text or not part:  # an empty part is no JSON
             return [json.loads(part)]
         if is_number and call:
             return _spaced(call[1], *map(float, call[2].split(",")))
@@ -124,7 +128,7 @@ def _spaced(name: str, first: float, last: float, count: float) -> list[float]:
     return [first, *inside, last][: len(values)]
 
 
-def _check_groups(groups: Sequence[Sequence[str]], values: Mapping[str, Sequence[Any]]) -> None:
+def _check_groups(groups: Groups, values: Mapping[str, Sequence[Any]]) -> None:
     """Raise ``UsageError`` unless zipped names are asked for, in one group, equally many values each."""
     count = Counter(chain(*groups))
     for name in count:

@@ -5,18 +5,20 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from greenai_nb.intervals import student_interval
 from greenai_nb.lesson.claims import Claim, Obtained, judge
+from greenai_nb.show.figure import image_tag, png
+from greenai_nb.show.style import BLUE, use_style
 from greenai_nb.suite.run.report import render
 from greenai_nb.suite.sweep.store import Receipt
 from greenai_nb.suite.sweep.table import PARAMETER
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SEEDS = {PARAMETER + "seed", PARAMETER + "seeds"}
 QUANTITY = ["notebook", "metric", "claim", "unit", "provenance"]
@@ -39,28 +41,26 @@ class Finding:
     obtained: Obtained
 
 
-def varied(frame: "pd.DataFrame") -> list[str]:
+def varied(frame: pd.DataFrame) -> list[str]:
     """Columns of the parameters that take several values, those of seeds left out."""
     runs = frame.drop_duplicates("run")
     names = [str(name) for name in runs if str(name).startswith(PARAMETER) and name not in SEEDS]
     return [name for name in names if runs[name].nunique(dropna=False) > 1]
 
 
-def means(frame: "pd.DataFrame", keys: Sequence[str]) -> "pd.DataFrame":
+def means(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Mean over the runs of each group, its Student interval at 95 %, and their number.
 
     A metric that a run recorded twice counts with its last value. Where a run obtained no number, the
     mean is NaN.
     """
-    import pandas as pd
-
     rows = frame.drop_duplicates(["run", *QUANTITY], keep="last")
     groups: Any = rows.groupby(list(keys), dropna=False)["value"]
     found = [(*key, len(values), *map(float, student_interval(values))) for key, values in groups]
     return pd.DataFrame(found, columns=[*keys, "count", "mean", "low", "high"])
 
 
-def verdicts(frame: "pd.DataFrame", claims: Claims) -> list[Finding]:
+def verdicts(frame: pd.DataFrame, claims: Claims) -> list[Finding]:
     """The claims that have records, at each setting, in the order of ``claims``.
 
     Several runs are judged together by their values; a single one keeps the verdict that it had.
@@ -81,7 +81,7 @@ def verdicts(frame: "pd.DataFrame", claims: Claims) -> list[Finding]:
     return findings
 
 
-def page(folder: Path, frame: "pd.DataFrame", failed: Sequence[Receipt], claims: Claims) -> str:
+def page(folder: Path, frame: pd.DataFrame, failed: Sequence[Receipt], claims: Claims) -> str:
     """The offline page of a sweep in a folder; its links hold there."""
     frame = frame.sort_values("notebook", kind="stable").fillna({"claim": "", "unit": ""})
     names: dict[Any, list[str]] = {name: varied(part) for name, part in frame.groupby("notebook")}
@@ -106,7 +106,7 @@ def page(folder: Path, frame: "pd.DataFrame", failed: Sequence[Receipt], claims:
     )
 
 
-def _metric(part: "pd.DataFrame", names: Sequence[str]) -> dict[str, Any]:
+def _metric(part: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
     """A metric for the page: a table over each varied parameter, and a picture if it is a number."""
     whole: dict[Any, Any] = means(part, QUANTITY).iloc[0].to_dict()
     unit = f" ({whole['unit']})" if whole["unit"] else ""
@@ -119,15 +119,8 @@ def _metric(part: "pd.DataFrame", names: Sequence[str]) -> dict[str, Any]:
     return {**whole, "tables": tables}
 
 
-def _picture(table: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | None:
+def _picture(table: pd.DataFrame, name: str, label: str) -> tuple[str, str] | None:
     """Mean and interval over a parameter, as an image and in words; None where nothing can be drawn."""
-    import matplotlib as mpl
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from greenai_nb.show.figure import image_tag, png
-    from greenai_nb.show.style import BLUE, use_style
-
     values = table[name].infer_objects()
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         return None
@@ -155,7 +148,7 @@ def _picture(table: "pd.DataFrame", name: str, label: str) -> tuple[str, str] | 
         return image_tag(png(fig), alt), alt
 
 
-def _totals(frame: "pd.DataFrame") -> list[dict[Any, Any]]:
+def _totals(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     """Joules and seconds over all runs, each provenance for itself, with the number of runs."""
     rows = frame[frame["metric"].isin(TOTALS)]
     rows = rows.assign(low=rows["lo"].fillna(rows["value"]), high=rows["hi"].fillna(rows["value"]))

@@ -5,17 +5,15 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import pandas as pd
 
 from greenai_nb.checks import UsageError
 from greenai_nb.files import write_atomic
 from greenai_nb.suite.run.plan import THREADS
 from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RECORDS, RUNS, Receipt, Store
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Stores = Path | str | Sequence[Path | str]
 PARAMETER = "p."
@@ -41,15 +39,13 @@ NUMBERS = ("value", "lo", "hi", "time_s", "peak_ram_mb")
 TEXTS = ("metric", "unit", "provenance", "claim", "verdict", "processor", "revision", "lock")
 
 
-def collect(stores: Stores) -> "pd.DataFrame":
+def collect(stores: Stores) -> pd.DataFrame:
     """The records of all finished runs of one or more stores, each run once.
 
     Parameters have columns of their own, ``p.<name>``; a list of one is its element, a longer one its
     JSON. Warns of each run that cannot be read and leaves it out. Raises ``UsageError`` for a store
     without runs.
     """
-    import pandas as pd
-
     rows = [row for run in _read(stores, RUNS) for row in _rows(*run)]
     parameters = dict.fromkeys(name for row in rows for name in row if name.startswith(PARAMETER))
     columns = ["run", "notebook", *parameters, *Record.__struct_fields__, *OF_RUN, "started"]
@@ -69,8 +65,6 @@ def write(stores: Stores, path: Path) -> None:
     A Parquet column has one type, so one of numbers and texts is written as texts. Raises ``UsageError``
     for another suffix, without pyarrow, and where the file is refused.
     """
-    import pandas as pd
-
     if path.suffix not in (".parquet", ".csv"):
         raise UsageError(f"cannot write {path.name}: expected a name that ends in .parquet or .csv")
     if path.suffix == ".parquet" and not importlib.util.find_spec("pyarrow"):
@@ -114,10 +108,9 @@ def _read(stores: Stores, kind: str) -> Iterator[tuple[Receipt, list[Record]]]:
 
 def _rows(receipt: Receipt, records: Sequence[Record]) -> list[dict[str, Any]]:
     """A row for each record of a run, with what is the same for all of them."""
-    run = msgspec.structs.asdict(receipt)
-    run |= {PARAMETER + name: _cell(value) for name, value in receipt.parameters.items()}
     versions = {name: value for name, value in receipt.machine.items() if name not in HARDWARE}
-    run |= {
+    run = msgspec.structs.asdict(receipt) | {
+        **{PARAMETER + name: _cell(value) for name, value in receipt.parameters.items()},
         "run": receipt.fingerprint,
         "processor": receipt.machine.get("processor"),
         "versions": json.dumps(versions),
