@@ -97,7 +97,7 @@ def _hold_out(images: np.ndarray, labels: np.ndarray) -> tuple[Split, Split]:
 
 def _mnist_10k() -> Dataset:
     folder = files("greenai_nb.data") / "mnist_10k"
-    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance = json.loads((folder / "provenance.json").read_bytes())
 
     def array(file: str) -> np.ndarray:
         content = _unpack(folder / file)

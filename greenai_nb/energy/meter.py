@@ -22,7 +22,8 @@ from typing import Any
 
 from greenai_nb import machine
 from greenai_nb.checks import nearest
-from greenai_nb.energy.backends import BackEnd, cpu_share
+from greenai_nb.energy.backends import cpu_share
+from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.backends.codecarbon_meter import CodecarbonMeter
 from greenai_nb.energy.backends.cpu_model import CpuModel
 from greenai_nb.energy.backends.nvml import Nvml

@@ -110,7 +110,7 @@ def _print_values(parameters: Mapping[str, Parameter], values: Mapping[str, Any]
         default = f"  (default {parameters[name].default!r})" if name in changed else ""
         print(f"{name:{width}} = {value!r}{default}")
     path = notebooks() / f"{current_notebook()}.ipynb"
-    stamp = json.loads(path.read_text())["metadata"].get(STAMP, {}) if path.is_file() else {}
+    stamp = json.loads(path.read_bytes())["metadata"].get(STAMP, {}) if path.is_file() else {}
     if "time_s" not in stamp:
         print("minutes and memory: not recorded yet for this notebook")
         return

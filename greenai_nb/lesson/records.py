@@ -66,7 +66,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     path = folder / "records.jsonl"
     if not path.is_file():
         raise UsageError(f"no records in {folder}. Run the walk first: make run")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def collect(folder: Path | str | None = None) -> "pd.DataFrame":

@@ -202,7 +202,7 @@ def _run_on_cluster(todo: Sequence[Any], workers: int, scheduler: str | None) ->
 @app.command()
 def report(
     stores: Annotated[list[str], Argument(help="The stores of one or more sweeps.")],
-    table: Annotated[Path | None, Option(help="Write all records here, as .parquet or .csv.")] = None,
+    table: Annotated[Path | None, Option(help="Write all records here, as .csv.")] = None,
 ) -> None:
     """Make one offline page of each sweep, and a tidy table of all their records."""
     from greenai_nb.suite.sweep.table import write

@@ -17,7 +17,7 @@ import weakref
 from typing import Any
 
 from greenai_nb.checks import non_negative, one_of
-from greenai_nb.energy.backends import BackEnd
+from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.carbon import nearest_country
 from greenai_nb.energy.reading import Reading
 

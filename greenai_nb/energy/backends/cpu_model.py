@@ -8,7 +8,7 @@ neighbours, and without memory, cooling or idle power.
 Source: Cloud Carbon Footprint, *Methodology*: 3.5 W (AWS), 3.76 W (Azure), 4.26 W (GCP) at full load.
 """
 
-from greenai_nb.energy.backends import BackEnd
+from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.reading import Reading
 
 BUSY_VCPU_W = (3.5, 4.26)

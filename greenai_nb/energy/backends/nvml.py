@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from greenai_nb.energy.backends import BackEnd
+from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.reading import Reading
 
 

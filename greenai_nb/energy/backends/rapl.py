@@ -19,7 +19,7 @@ from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
 
-from greenai_nb.energy.backends import BackEnd
+from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.reading import Reading
 
 POWERCAP = Path("/sys/class/powercap")

@@ -22,7 +22,7 @@ from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 
 from greenai_nb.checks import non_negative, whole
-from greenai_nb.energy.backends import BackEnd
+from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.backends.rapl import REPLAYED
 from greenai_nb.energy.reading import Reading
 

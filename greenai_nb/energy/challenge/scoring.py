@@ -149,7 +149,7 @@ def _run(file: Path, folder: Path, limit_s: float) -> dict[str, Any]:
         finally:
             _end(process)
     if (folder / worker.ANSWER).is_file():
-        answer: dict[str, Any] = json.loads((folder / worker.ANSWER).read_text())
+        answer: dict[str, Any] = json.loads((folder / worker.ANSWER).read_bytes())
         return answer
     ended = f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:]

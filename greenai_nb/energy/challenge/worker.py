@@ -35,7 +35,7 @@ class EntryError(Exception):
 
 def main(file: Path, folder: Path) -> None:
     """Meter an entry and leave the answer in the folder, whatever the entry raises."""
-    task = json.loads((folder / TASK).read_text())
+    task = json.loads((folder / TASK).read_bytes())
     images = torch.from_numpy(np.load(folder / IMAGES, allow_pickle=False))
     torch.set_num_threads(task["threads"])
     try:

@@ -138,7 +138,7 @@ def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
     known = sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
     if profile not in known:
         raise UsageError(f"no profile {profile!r}. {nearest(profile, known)}")
-    content = yaml.safe_load((folder / "profiles" / f"{profile}.yaml").read_text()) or {}
+    content = yaml.safe_load((folder / "profiles" / f"{profile}.yaml").read_bytes()) or {}
     for name in content:
         if name != ALL and name not in walk:
             raise UsageError(f"profile {profile} names no notebook: {name!r}. {nearest(name, walk)}")
@@ -206,6 +206,6 @@ def _claims_of(lesson: Lesson, root: Path) -> list[str]:
 
 def _stamp_in(out: Path, name: str) -> Values:
     try:
-        return dict(json.loads((out / f"{name}.ipynb").read_text())["metadata"][STAMP])
+        return dict(json.loads((out / f"{name}.ipynb").read_bytes())["metadata"][STAMP])
     except (OSError, ValueError, KeyError):
         return {}

@@ -83,7 +83,7 @@ def write_records(out: Path) -> None:
     lines = [
         json.dumps(record) + "\n"
         for path in sorted(out.glob("*.ipynb"))
-        for record in run_records(json.loads(path.read_text()), path.stem)
+        for record in run_records(json.loads(path.read_bytes()), path.stem)
     ]
     write_atomic(out / "records.jsonl", "".join(lines))
 

@@ -1,6 +1,5 @@
 """Runs of a sweep as one table: a row a record, with the setting and the machine it came from."""
 
-import importlib.util
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -60,25 +59,14 @@ def failures(stores: Stores) -> list[Receipt]:
 
 
 def write(stores: Stores, path: Path) -> None:
-    """Collect the runs of stores into a ``.parquet`` or ``.csv`` file.
+    """Collect the runs of stores into a ``.csv`` file.
 
-    A Parquet column has one type, so one of numbers and texts is written as texts. Raises ``UsageError``
-    for another suffix, without pyarrow, and where the file is refused.
+    Raises ``UsageError`` for another suffix, before any work, and where the file is refused.
     """
-    if path.suffix not in (".parquet", ".csv"):
-        raise UsageError(f"cannot write {path.name}: expected a name that ends in .parquet or .csv")
-    if path.suffix == ".parquet" and not importlib.util.find_spec("pyarrow"):
-        raise UsageError(
-            f"cannot write {path.name} without pyarrow. Install it with pip install "
-            "'greenai-nb[parquet]', or choose a name that ends in .csv."
-        )
-    frame = collect(stores)
-    mixed = [name for name in frame if pd.api.types.infer_dtype(frame[name]).startswith("mixed")]
-    texts = frame.astype(dict.fromkeys(mixed, "str"))
-    as_csv = path.suffix == ".csv"
-    content = texts.to_csv(index=False) if as_csv else texts.to_parquet(engine="pyarrow", index=False)
+    if path.suffix != ".csv":
+        raise UsageError(f"cannot write {path.name}: expected a name that ends in .csv")
     try:
-        write_atomic(path, content)
+        write_atomic(path, collect(stores).to_csv(index=False))
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror or error})") from error
 

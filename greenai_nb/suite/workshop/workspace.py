@@ -85,7 +85,7 @@ def _laid_before(folder: Path) -> Hashes:
             )
         _write_list(folder, {})
     try:
-        return dict(json.loads(path.read_text())["files"])
+        return dict(json.loads(path.read_bytes())["files"])
     except (ValueError, KeyError, TypeError):
         return {}
 
