@@ -27,13 +27,13 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Int64
 from numpy import ndarray as Array
-from torch import Tensor, nn
+from torch import nn
 
 from greenai_nb.checks import finite, non_negative
-from greenai_nb.learn.cached_forward import CachedForward, summed_loss
-from greenai_nb.learn.moves import Asymmetric, Move, Proposal, Selection, named
+from greenai_nb.learn.cached_forward import CachedForward, Images, Labels, summed_loss
+from greenai_nb.learn.moves import Asymmetric, Move, Parameters, Proposal, Selection, Values, named
 from greenai_nb.theory.prior import Prior
 
 SAME_LOSS = 1e-6
@@ -69,8 +69,8 @@ class Decision:
     move: Move
     name: str
     index: Int64[Array, " selected"]
-    old: Float64[Array, " selected"]
-    new: Float64[Array, " selected"]
+    old: Values
+    new: Values
     log_ratio: LogRatio
     log_uniform: float
     accepted: bool
@@ -79,8 +79,8 @@ class Decision:
 def log_ratio(
     proposal: Proposal,
     prior: Prior | None,
-    old: Float64[Array, " selected"],
-    new: Float64[Array, " selected"],
+    old: Values,
+    new: Values,
     loss_change: float,
     inverse_temperature: float,
 ) -> LogRatio:
@@ -98,8 +98,8 @@ def log_ratio(
 
 def steps(
     net: nn.Module,
-    images: Float[Tensor, "images *shape"],
-    labels: Int64[Tensor, " images"],
+    images: Images,
+    labels: Labels,
     *,
     moves: Sequence[Move],
     priors: Mapping[str, Prior],
@@ -158,17 +158,16 @@ def steps(
 
 
 def check_target(
-    weights: Mapping[str, Tensor],
-    selections: Iterable[Selection],
+    weights: Parameters,
+    selections: Sequence[Selection],
     priors: Mapping[str, Prior],
     inverse_temperature: float,
 ) -> None:
     """Raise ``ValueError`` unless there is what to move, and a density pi(w_1) > 0 to move from."""
     non_negative(inverse_temperature=inverse_temperature)
-    chosen = list(selections)
-    if not chosen:
+    if not selections:
         raise ValueError("moves is empty, at least one Move is expected")
-    for selection in chosen:
+    for selection in selections:
         selection.check(weights)
     for name, prior in priors.items():
         density = prior.log_density(named(name, weights).flatten().double().numpy())
@@ -176,27 +175,19 @@ def check_target(
             raise ValueError(f"{name} starts where its prior {prior} has no density: start inside of it")
 
 
-def check_data(
-    net: nn.Module,
-    images: Float[Tensor, "images *shape"],
-    labels: Int64[Tensor, " images"],
-    batch_size: int | None,
-) -> None:
+def check_data(net: nn.Module, images: Images, labels: Labels, batch_size: int | None) -> None:
     """Raise ``ValueError`` unless images are finite, labels are classes and L(w_1) is a number."""
     if batch_size is not None and not 1 <= batch_size <= len(labels):
         raise ValueError(f"batch_size must lie in [1, {len(labels)}] images, got {batch_size!r}")
     finite("images", images.numpy())
     with torch.inference_mode():
-        classes = net(images[:1]).shape[1]
-    check_labels(labels, classes)
+        check_labels(labels, net(images[:1]).shape[1])
     loss = summed_loss(net, images, labels)
     if not math.isfinite(loss):
-        raise ValueError(
-            f"the loss at the start is {loss}, a finite one is expected: look at the weights"
-        )
+        raise ValueError(f"the loss at the start is {loss}, a finite one is expected: check the weights")
 
 
-def check_labels(labels: Int64[Tensor, " images"], classes: int) -> None:
+def check_labels(labels: Labels, classes: int) -> None:
     """Raise ``ValueError`` unless every label is a class."""
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+Images = Float[Tensor, "images *shape"]
+Labels = Int64[Tensor, " images"]
 IMAGES_AT_ONCE = 2000
 
 
@@ -18,14 +20,12 @@ class CachedForward:
     kept for all images, twice while a change is pending. The network is put in eval mode.
     """
 
-    def __init__(
-        self, net: nn.Module, images: Float[Tensor, "images *shape"], labels: Int64[Tensor, " images"]
-    ) -> None:
+    def __init__(self, net: nn.Module, images: Images, labels: Labels) -> None:
         net.eval()
         self.parts, self.place = parts(net), places(net)
         self.load(images, labels)
 
-    def load(self, images: Float[Tensor, "images *shape"], labels: Int64[Tensor, " images"]) -> None:
+    def load(self, images: Images, labels: Labels) -> None:
         """Turn to other images, at the weights of now."""
         self.labels, self.inputs = labels, {0: images}
         self._loss_from(0)
@@ -68,15 +68,13 @@ def places(net: nn.Module) -> dict[str, int]:
 
 
 @torch.inference_mode()
-def summed_loss(
-    net: nn.Module, images: Float[Tensor, "images *shape"], labels: Int64[Tensor, " images"]
-) -> float:
+def summed_loss(net: nn.Module, images: Images, labels: Labels) -> float:
     """Summed cross-entropy in nats by plain forward passes, a few thousand images at a time."""
     batches = zip(images.split(IMAGES_AT_ONCE), labels.split(IMAGES_AT_ONCE), strict=True)
     return sum(_cross_entropy(net(some), theirs) for some, theirs in batches)
 
 
-def _cross_entropy(logits: Float[Tensor, "images classes"], labels: Int64[Tensor, " images"]) -> float:
+def _cross_entropy(logits: Float[Tensor, "images classes"], labels: Labels) -> float:
     """L = sum_i log sum_c exp(z_ic) - z_iy, four times as fast as torch's own on small images.
 
     The sum is in double precision: many small changes of both signs nearly cancel.

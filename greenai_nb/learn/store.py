@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.files import write_atomic
 from greenai_nb.learn.fit import Fit
+from greenai_nb.machine import is_interactive
 from greenai_nb.sources import digest
 
 FOLDER_VARIABLE, SINCE_VARIABLE = "GREENAI_STORE", "GREENAI_TRAINED_SINCE"
@@ -158,7 +159,8 @@ def _alone(path: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print("another run trains the same network: waiting for it")
+            if is_interactive():
+                print("another run trains the same network: waiting for it")
             lock.acquire()
     except OSError as error:
         warnings.warn(f"trainings cannot be kept in {path.parent} ({error.strerror})", stacklevel=4)

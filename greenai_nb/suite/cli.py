@@ -134,6 +134,7 @@ def sweep(
     parameters: Annotated[
         Texts, Option("-p", "--parameter", metavar="NAME=GRID", help="As 1,2 or 0..9 or log(1e-5,1,6).")
     ] = None,
+    grid: Annotated[Path | None, Option(help="A YAML file with parameters and zip.")] = None,
     zipped: Annotated[Texts, Option("--zip", metavar="A,B", help="Names that move together.")] = None,
     profile: Profile = project.DEFAULT_PROFILE,
     out: Annotated[str | None, Option(help="Folder or URL; results/sweep/NOTEBOOK by default.")] = None,
@@ -148,13 +149,15 @@ def sweep(
     from greenai_nb.suite.run.kernel import Limits
     from greenai_nb.suite.run.runner import results_folder
     from greenai_nb.suite.sweep import cluster
-    from greenai_nb.suite.sweep.grid import points
+    from greenai_nb.suite.sweep.grid import points, read_grid
     from greenai_nb.suite.sweep.store import FAILED, Store
 
     walk = plan.lessons(project.notebooks())
     (lesson,) = plan.select(walk, [notebook]).values()
-    groups = [[name.strip() for name in group.split(",")] for group in zipped or []]
-    settings = points(lesson.parameters, parse_assignments(parameters or []), groups)
+    requested, groups = read_grid(grid) if grid else ({}, [])
+    requested |= parse_assignments(parameters or [])
+    groups += [[name.strip() for name in group.split(",")] for group in zipped or []]
+    settings = points(lesson.parameters, requested, groups)
     shared = plan.read_profile(project.notebooks(), profile, walk)
     limits = Limits(memory_mb, 60 * minutes if minutes else None)
     store = Store(out or str(project.root() / "results" / "sweep" / lesson.name))

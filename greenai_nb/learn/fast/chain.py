@@ -71,15 +71,9 @@ def sweep(chain: Chain, blocks: int, settings: ChainSettings, generator: np.rand
     scales = np.full(chain.filters.shape[1], float(settings.scale))
     scales_out = np.full(len(chain.outgoing), float(settings.scale_output))
     scales[-1], scales_out[chain.hidden_units :] = BIAS_SCALE, BIAS_SCALE
-    steps = Steps(
-        scales,
-        scales_out,
-        float(settings.inverse_temperature),
-        float(settings.step_hidden),
-        float(settings.step_output),
-        float(settings.output_prob),
-        float(settings.redraw_prob),
-    )
+    sizes = settings.inverse_temperature, settings.step_hidden, settings.step_output
+    chances = settings.output_prob, settings.redraw_prob
+    steps = Steps(scales, scales_out, *map(float, sizes + chances))
     kernels.sweep(chain, steps, settings.block, generator, moves)
     return moves
 

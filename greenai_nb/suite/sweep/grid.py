@@ -16,9 +16,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain, product
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import yaml
 
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.lesson.parameters import Parameter
@@ -35,6 +38,29 @@ SPACINGS: dict[str, Any] = {"lin": np.linspace, "log": np.geomspace}
 STRING = r'"(?:[^"\\]|\\.)*"'
 CALL = re.compile(r"(\w+)\s*\(([^()]*)\)")
 PART = re.compile(rf'((?:{STRING}|\[(?:{STRING}|[^\[\]"])*\]|\([^()]*\)|[^,])*),', re.DOTALL)
+
+
+class GridFile(msgspec.Struct, forbid_unknown_fields=True):
+    """A YAML file that asks for values by name, and for names that move together."""
+
+    parameters: dict[str, str | int | float | list[Any]]
+    zip: list[list[str]] = []
+
+
+def read_grid(path: Path) -> tuple[dict[str, str], list[list[str]]]:
+    """What a grid file asks for, as texts, and its zipped groups. Raises ``UsageError`` for another."""
+    try:
+        grid = msgspec.yaml.decode(path.read_bytes(), type=GridFile)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path} is no grid ({' '.join(str(error).split())})") from error
+    lists = {name: v if isinstance(v, list) else [v] for name, v in grid.parameters.items()}
+    texts = {name: ",".join(map(_as_text, values)) for name, values in lists.items()}
+    return texts, grid.zip
+
+
+def _as_text(value: Any) -> str:
+    """A value as it is written on the command line; a text that asks for several stays one."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def points(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from greenai_nb.checks import UsageError
 from greenai_nb.lesson.parameters import SCALARS, declared, resolve
-from greenai_nb.suite.sweep.grid import MAX_POINTS, alternatives, points
+from greenai_nb.suite.sweep.grid import MAX_POINTS, alternatives, points, read_grid
 
 PARAMETERS = declared(
     """\
@@ -342,3 +342,22 @@ def test_a_zipped_pair_is_a_pair_at_every_point(widths, others):
     found = ask(asked, [["width", "signed"]])
     assert len(found) == len(widths) * others
     assert all(point["signed"] == 100 - point["width"] for point in found)
+
+
+def test_a_grid_file_asks_as_the_command_line_does(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        "parameters: {n: 0..2, rate: [0.1, 1e-3], names: [[a, b], [c]], one: 7}\nzip: [[n, m]]\n"
+    )
+    texts, groups = read_grid(path)
+    assert texts == {"n": "0..2", "rate": "0.1,1e-3", "names": '["a", "b"],["c"]', "one": "7"}
+    assert groups == [["n", "m"]]
+
+
+@pytest.mark.parametrize("content", ["[1]", "values: {}", "parameters: {n: {a: 1}}", "a: [", "\x00"])
+def test_a_file_that_is_no_grid_is_said(tmp_path, content):
+    (tmp_path / "grid.yaml").write_text(content)
+    with pytest.raises(UsageError, match=r"grid\.yaml is no grid"):
+        read_grid(tmp_path / "grid.yaml")
+    with pytest.raises(UsageError, match=r"absent\.yaml"):
+        read_grid(tmp_path / "absent.yaml")
