@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 Images = Float[Tensor, "images *shape"]
 Labels = Int64[Tensor, " images"]
-IMAGES_AT_ONCE = 2000
+IMAGES_AT_ONCE = 1000
 
 
 class CachedForward:
@@ -69,7 +69,7 @@ def places(net: nn.Module) -> dict[str, int]:
 
 @torch.inference_mode()
 def summed_loss(net: nn.Module, images: Images, labels: Labels) -> float:
-    """Summed cross-entropy in nats by plain forward passes, a few thousand images at a time."""
+    """Summed cross-entropy in nats by plain forward passes, a thousand images at a time."""
     batches = zip(images.split(IMAGES_AT_ONCE), labels.split(IMAGES_AT_ONCE), strict=True)
     return sum(_cross_entropy(net(some), theirs) for some, theirs in batches)
 

@@ -28,14 +28,15 @@ Estimator = Callable[[Tensor], Tensor]
 
 def plain_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """-1 where x < 0 and +1 elsewhere, zero of either sign included; its gradient is zero."""
-    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+    # One or zero at once: torch.where on two numbers takes fifteen times as long.
+    return torch.ge(x.detach(), 0, out=torch.empty_like(x)).mul_(2).sub_(1)
 
 
 class _Sign(torch.autograd.Function):
     """Forward the sign; backward the gradient times ``slope`` of x, as if the step had that slope."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, slope: Callable[[Tensor], Tensor] | None) -> Tensor:
         ctx.save_for_backward(x)
         ctx.slope = slope
         return plain_sign(x)
@@ -43,12 +44,16 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return gradients[0] * ctx.slope(x), None
+        return gradients[0] * ctx.slope(x) if ctx.slope else gradients[0], None
+
+
+def _clipped(x: Tensor) -> Tensor:
+    return torch.le(x.abs(), CLIP, out=torch.empty_like(x))
 
 
 def ste_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Sign with the clipped straight-through gradient: 1 where |x| <= 1 and 0 else."""
-    return _Sign.apply(x, lambda x: x.abs() <= CLIP)
+    return _Sign.apply(x, _clipped)
 
 
 def approx_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -58,4 +63,4 @@ def approx_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def identity_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Sign with the gradient of the identity, as BinaryConnect passes it to its latent weights."""
-    return _Sign.apply(x, torch.ones_like)
+    return _Sign.apply(x, None)
