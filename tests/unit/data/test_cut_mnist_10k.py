@@ -45,7 +45,7 @@ def test_the_rule_takes_evenly_from_each_digit_and_holds_out_every_sixth(cut):
 
 
 @needs_mnist
-def test_mnist_10k_is_cut_from_the_official_files_by_its_rule():
+def test_mnist_10k_is_cut_from_the_official_files_by_its_rule(cut):
     def official(name):
         return idx.parse(gzip.decompress((OFFICIAL / name).read_bytes()))
 
