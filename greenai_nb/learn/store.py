@@ -97,7 +97,7 @@ def _key(work: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
     try:
         for piece in _pieces(dict(arguments), modules):
             total.update(piece)
-    except (TypeError, OSError):
+    except (TypeError, AttributeError):
         return None
     source = digest(*sorted(modules))
     about = [source, work.__qualname__, torch.__version__, torch.get_num_threads()]
@@ -108,7 +108,8 @@ def _key(work: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
 def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
     """Bytes that tell a value from every other; the package's modules that it runs go to ``modules``.
 
-    Raises ``TypeError`` or ``OSError`` for what has no such form.
+    Raises ``TypeError`` for what has no such form: also for functions, classes and hooks from outside
+    the package and torch, which may read names that no key can know.
     """
     yield f"<{type(value).__name__}>".encode()
     match value:
@@ -116,9 +117,12 @@ def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
             for name, layer in value.named_modules():
                 yield name.encode()
                 yield from _pieces(type(layer), modules)
-                held = {key: held for key, held in vars(layer).items() if not key.startswith("_")}
-                yield from _pieces({key: held[key] for key in held if key != "training"}, modules)
+                if any(held for key, held in vars(layer).items() if key.endswith("_hooks")):
+                    raise TypeError(f"{name} has hooks")
+                own = {key: held for key, held in vars(layer).items() if key[0] != "_"}
+                yield from _pieces({key: own[key] for key in own if key != "training"}, modules)
             yield from _pieces(dict(value.state_dict()), modules)
+            yield from _pieces([weight.requires_grad for weight in value.parameters()], modules)
         case Tensor():
             array = np.ascontiguousarray(value.numpy(force=True))
             yield f"{array.dtype} {array.shape}".encode() + array.tobytes()
@@ -128,10 +132,11 @@ def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
             yield from _pieces(value.net, modules)
         case FunctionType() | type():
             name = f"{value.__module__}.{value.__qualname__}"
-            known = value.__module__.split(".")[0] in (PACKAGE, "torch") and "<" not in name
+            if value.__module__.split(".")[0] not in (PACKAGE, "torch") or "<" in name:
+                raise TypeError(f"{name} may read what no key knows")
             if value.__module__.startswith(PACKAGE):
                 modules.add(value.__module__)
-            yield (name if known else name + inspect.getsource(value)).encode()
+            yield name.encode()
         case dict():
             for key in sorted(value):
                 yield key.encode()
@@ -186,7 +191,7 @@ def _write(path: Path, result: Fit | pd.DataFrame) -> None:
         tables["table"] = result
     for name, table in tables.items():
         arrays |= {f"{name}/{column}": _column(values) for column, values in table.items()}
-    arrays[ABOUT] = np.array(json.dumps(about))
+    arrays[ABOUT] = np.array(json.dumps(about, default=np.generic.item))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     try:

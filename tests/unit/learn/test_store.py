@@ -117,7 +117,46 @@ def test_layers_differ_by_the_functions_that_they_hold(home, tiny_data):
     by_sgd(tiny_data, binary())
     assert not by_sgd(tiny_data, binary(kernel_quantizer=identity_sign)).remembered
     assert by_sgd(tiny_data, binary(kernel_quantizer=identity_sign)).remembered
-    assert not by_sgd(tiny_data, binary(kernel_quantizer=lambda w: identity_sign(w))).remembered
+
+
+def test_functions_and_layers_of_a_notebook_are_never_remembered(home, tiny_data):
+    """What they read from around them has no part in a key."""
+    factor = 1.0
+
+    class Times(nn.Module):
+        def forward(self, x):
+            return factor * x
+
+    def signs():
+        torch.manual_seed(0)
+        layer = BinaryLinear(16, 8, kernel_quantizer=lambda w: factor * identity_sign(w))
+        return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), nn.Linear(8, 3))
+
+    for make in (signs, lambda: nn.Sequential(*perceptron(), Times())):
+        first = by_sgd(tiny_data, make())
+        factor = 3.0
+        again = by_sgd(tiny_data, make())
+        assert not again.remembered and not torch.equal(first.net[1].weight, again.net[1].weight)
+        factor = 1.0
+
+
+def test_frozen_weights_and_hooks_count(home, tiny_data):
+    by_sgd(tiny_data)
+    frozen = perceptron()
+    frozen[1].weight.requires_grad_(False)
+    fit = by_sgd(tiny_data, frozen)
+    assert not fit.remembered and torch.equal(fit.net[1].weight, frozen[1].weight)
+    again = by_sgd(tiny_data, frozen)
+    assert again.remembered and torch.equal(again.net[1].weight, frozen[1].weight)
+    hooked = perceptron()
+    hooked[2].register_forward_hook(lambda layer, x, y: 2 * y)
+    assert not by_sgd(tiny_data, hooked).remembered
+
+
+def test_settings_from_numpy_are_kept(home, tiny_data):
+    whole = {"epochs": np.int64(1)}
+    assert [by_sgd(tiny_data, **whole).remembered for _ in range(2)] == [False, True]
+    assert [by_chain(tiny_data, seed=np.int64(1)).remembered for _ in range(2)] == [False, True]
 
 
 def test_the_source_and_the_number_of_threads_count(home, tiny_data, monkeypatch):
