@@ -39,7 +39,7 @@ def cnn(filters: int, classes: int = 10) -> nn.Sequential:
 
 
 def xnor_cnn(filters: int, classes: int = 10) -> nn.Sequential:
-    """The twin of ``cnn`` with the XNOR block in the middle; first and last layer stay in float."""
+    """The twin of ``cnn`` with the XNOR block in the middle; the last layer sees real numbers."""
     return _two_convolutions(filters, classes, BINARY)
 
 
@@ -68,11 +68,12 @@ def _shallow(conv: nn.Conv2d, classes: int) -> nn.Sequential:
 
 
 def _two_convolutions(filters: int, classes: int, kind: Kind) -> nn.Sequential:
-    layers, before = list[nn.Module](), 1
-    for conv, width in ((FLOAT[0], filters), (kind[0], 2 * filters)):
-        layers += [conv(before, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), kind[1]()]
-        before = width
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * 49, classes))
+    (conv, activation), width = kind, 2 * filters
+    return nn.Sequential(
+        *(FLOAT[0](1, filters, 3, stride=2, padding=1), nn.BatchNorm2d(filters), activation()),
+        *(conv(filters, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(49 * width, classes)),
+    )
 
 
 def _pooled_convolutions(widths: Widths, kind: Kind) -> list[nn.Module]:

@@ -153,8 +153,9 @@ def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
             # Each product is held against a threshold, or takes the border's term; then OR and flip.
             bits = 0 if stage.thresholds is None else out * (stage.pool[0] ** 2 if stage.pool else 1)
             bits += products * stage.weights.length
-            scaled = 0 if stage.scale is None else out
-            return Cost(bit_operations=bits, integer_operations=products, multiplications=scaled)
+            scaled, shifted = (0 if each is None else out for each in (stage.scale, stage.shift))
+            found = Cost(bit_operations=bits, integer_operations=products)
+            return found._replace(multiplications=scaled, additions=shifted)
     return Cost()
 
 

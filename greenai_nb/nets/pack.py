@@ -2,12 +2,13 @@
 
 Scale, batch norm and sign after a product of signs are folded into a threshold for each unit, and so are
 batch norm and sign after a float layer. It is found by asking those layers themselves: so both signs of
-gamma, gamma zero, ties and every rounding come out as in the float network.
+gamma, gamma zero, ties and every rounding come out as in the float network. A batch norm without a sign
+behind it is folded into the scale.
 """
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from greenai_nb.nets.packed import (
 )
 from greenai_nb.nets.scaling import LearnedScale, MeanScale, NoScale, by_unit, scale
 from greenai_nb.nets.sign import approx_sign, identity_sign, ste_sign
+from greenai_nb.nets.weights import fold_batch_norm
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 FLOAT_LAYERS = Norm | nn.Conv2d | nn.Linear | nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Flatten
@@ -119,6 +121,10 @@ def _binary_stage(
     pools, after = _take_if(nn.MaxPool2d, rest)
     norms, after = _take_if(Norm, after)
     if not (after and isinstance(after[0][1], Sign)):
+        if rest and isinstance(rest[0][1], Norm) and rest[0][1].affine:
+            norm, rest = cast(Norm, fold_batch_norm(rest[0][1])), rest[1:]
+            factor = norm.weight if factor is None else norm.weight * factor
+            shape["shift"] = norm.bias.numpy()
         scale = None if factor is None else factor.numpy()
         return BinaryStage(name, weights, scale=scale, **shape), rest
     _check_sign(after[0][0], after[0][1].estimator)
@@ -192,8 +198,8 @@ def _factor(name: str, layer: BinaryConv2d | BinaryLinear) -> Float[Tensor, " un
     if isinstance(scaling, LearnedScale) and [factor.numel() for factor in scaling.factors] == [units]:
         return scaling.factors[0].detach().flatten().clone()
     raise PackingError(
-        f"{name}: {type(scaling).__name__} differs from place to place or with the input, and no "
-        "integer threshold can hold that. Train with MeanScale, NoScale or one learned scale a channel"
+        f"{name}: {type(scaling).__name__} differs from place to place or with the input, and pack has "
+        "one threshold a unit. Train with MeanScale, NoScale or one learned scale a channel"
     )
 
 

@@ -129,7 +129,7 @@ class BinaryStage(Stage):
     """A product of signs, and what becomes of its integers.
 
     With ``thresholds`` the output is signs, (y >= threshold) xor flip; a pool before the batch norm
-    takes the OR before the flip. Without, it is y in float, times ``scale`` if there is one. ``sums``
+    takes the OR before the flip. Without, it is scale y + shift in float, where there are such. ``sums``
     are those of a convolution's weights over the channels.
     """
 
@@ -141,12 +141,17 @@ class BinaryStage(Stage):
     thresholds: Int32[Array, " outputs"] | None = None
     flips: UInt8[Array, " bytes"] | None = None
     scale: Float32[Array, " outputs"] | None = None
+    shift: Float32[Array, " outputs"] | None = None
     borders: dict[tuple[int, ...], Borders] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, x: Signs) -> Tensor | Signs:
         if self.thresholds is None:
             y = self.integers(x).astype(np.float32)
-            return torch.from_numpy(np.moveaxis(y if self.scale is None else y * self.scale, -1, 1))
+            if self.scale is not None:
+                y *= self.scale
+            if self.shift is not None:
+                y += self.shift
+            return torch.from_numpy(np.moveaxis(y, -1, 1))
         rows, positions = self._rows(x)
         kinds, _, levels = self._borders(x.bits.shape[1:-1])
         bits = self.weights.reached(rows, kinds, levels).reshape(*positions, -1)

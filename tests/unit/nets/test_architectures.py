@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from greenai_nb.nets.architectures import cnn, mlp, xnor_cnn
+from greenai_nb.nets.architectures import cnn, mlp, xnor_cnn, xnor_vgg_small
 
 
 @pytest.mark.parametrize("net", [mlp(784, 5), cnn(3), xnor_cnn(3)])
@@ -14,3 +14,13 @@ def test_the_twins_have_the_same_weights_to_learn():
         return sum(parameter.numel() for parameter in net.parameters())
 
     assert count(cnn(4)) == count(xnor_cnn(4))
+
+
+@pytest.mark.parametrize(
+    ("net", "side"), [(xnor_cnn(3), 28), (xnor_vgg_small(1, widths=(4, 4, 4, 4, 4, 4)), 32)]
+)
+def test_the_last_layer_of_a_binary_network_sees_real_numbers(net, side):
+    seen = []
+    net[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    net(torch.rand(5, 1, side, side))
+    assert len(seen[0].unique()) > 20

@@ -283,6 +283,7 @@ def test_the_width_of_a_number_is_the_callers():
 def test_a_packed_network_counts_its_bits():
     torch.manual_seed(0)
     net, images = xnor_cnn(5).eval(), torch.zeros(30, 1, 28, 28)
+    net[5] = Sign()
     packed = pack(net)
     table = count(packed, images)
     assert table["kind"].tolist() == ["FloatStage", "ToSigns", "BinaryStage", "FloatStage", "FloatStage"]
@@ -294,6 +295,12 @@ def test_a_packed_network_counts_its_bits():
     assert table["weight_bytes"].tolist() == [stage.size_bytes for stage in packed.stages]
     assert stage["input_bytes"] == 30 * 14 * 14 and stage["output_bytes"] == 30 * 7 * 7 * 2
     assert table["weights"].sum() == 0
+
+
+def test_a_folded_batch_norm_is_a_product_and_a_sum_for_each_output():
+    net = nn.Sequential(Sign(), BinaryConv2d(3, 6, 3), nn.BatchNorm2d(6)).eval()
+    stage = count(pack(net), torch.zeros(2, 3, 8, 8)).iloc[-1]
+    assert stage[["multiplications", "additions"]].tolist() == [2 * 6 * 36] * 2
 
 
 def test_packed_pools_tails_and_linear_stages():

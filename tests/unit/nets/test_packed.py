@@ -14,7 +14,8 @@ from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.pack import pack
 from greenai_nb.nets.packed import BinaryStage
-from greenai_nb.nets.scaling import NoScale
+from greenai_nb.nets.packed_file import from_bytes, to_bytes
+from greenai_nb.nets.scaling import MeanScale, NoScale
 from greenai_nb.nets.sign import approx_sign
 
 
@@ -43,6 +44,25 @@ def test_threads_and_pieces_share_a_batch_and_change_nothing(monkeypatch, number
 def test_no_images_have_no_answers():
     net = settled(vgg_like(), 2, 8, 8)
     assert torch.equal(pack(net)(torch.empty(0, 2, 8, 8)), net(torch.empty(0, 2, 8, 8)))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("scaling", [NoScale(), MeanScale()])
+def test_a_batch_norm_without_a_sign_is_folded_into_the_product(scaling, affine):
+    torch.manual_seed(3)
+    layers = Sign(), BinaryConv2d(3, 6, 3, padding=1, scaling=scaling), nn.BatchNorm2d(6, affine=affine)
+    net = nn.Sequential(*layers)
+    for _ in range(3):
+        net(torch.randn(30, 3, 8, 8))
+    if affine:
+        nn.init.normal_(net[2].weight)
+        nn.init.normal_(net[2].bias)
+    x, packed = torch.randn(5, 3, 8, 8), pack(net.eval())
+    assert len(packed.stages) == 3 - affine
+    assert torch.allclose(packed(x), net(x), atol=1e-5)
+    again = from_bytes(to_bytes(packed)) if affine else packed
+    assert torch.equal(again(x), packed(x))
 
 
 @torch.inference_mode()
