@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from greenai_nb.checks import non_negative
 from greenai_nb.learn.fast.state import layers
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 
@@ -15,18 +16,24 @@ LEAST_CONTRAST = 0.15
 
 
 @torch.no_grad()
-def start_sparse(net: nn.Sequential) -> nn.Sequential:
+def start_sparse(net: nn.Sequential, noise: float = 0.0) -> nn.Sequential:
     """Set the weights of ``mlp`` to a sparse start, in place; gives the network back.
 
     Hidden weights are zero; hidden unit h feeds class h mod 10 alone, with the signs of every
-    second ten units turned. A draw from the prior, as on the slides, has the same limit law, but a
-    network of near-zero weights passes no signal on and takes far longer to leave.
+    second ten units turned. A draw from the prior, as on the slides, has the same limit distribution,
+    but a network of near-zero weights passes no signal on and takes far longer to leave.
+
+    Units h and h + 20 start as copies. Proposals to one weight tell them apart, gradients never do:
+    a gradient trainer needs hidden weights with normal ``noise`` of this standard deviation.
     """
+    non_negative(noise=noise)
     hidden, output = layers(net)
     for layer, bias in ((hidden, HIDDEN_BIAS), (output, 0.0)):
         layer.weight.zero_()
         if layer.bias is not None:
             layer.bias.fill_(bias)
+    if noise:
+        hidden.weight.normal_(std=noise)
     classes, units = output.weight.shape
     unit = torch.arange(units)
     sign = torch.where(unit // classes % 2 == 0, 1.0, -1.0)

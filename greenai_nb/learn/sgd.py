@@ -9,9 +9,11 @@ Source: Robbins and Monro (1951); Courbariaux et al., *BinaryConnect* (2015), al
 """
 
 import copy
+import math
 import time
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pandas as pd
 import torch
@@ -51,14 +53,17 @@ def fit_sgd(
     stops early has not seen the small rates of the end.
 
     ``seed`` orders the images; the start is the network as given. A keyboard interrupt after the first
-    epoch returns what the finished epochs gave. Raises ``ValueError`` before any training for a
-    setting out of range, a label that is no class, and images or a start with NaN or infinity.
+    epoch returns what the finished epochs gave. Warns of hidden units that start as copies, which
+    gradients keep alike, and of a loss that is no longer a number. Raises ``ValueError`` before any
+    training for a setting out of range, a label that is no class, and images or a start with NaN or
+    infinity.
     Source: Robbins and Monro (1951); Parikh and Boyd, *Proximal algorithms* (2014), section 4.2.
     """
     whole(epochs=epochs, batch_size=batch_size, patience=epochs if patience is None else patience)
     positive(learning_rate=learning_rate)
     non_negative(l1=l1)
     _check(net, data)
+    _warn_of_copies(net)
     settings: dict[str, object] = {"trainer": "SGD with L1" if l1 else "SGD", "epochs": epochs}
     settings |= {"learning_rate": learning_rate, "batch_size": batch_size, "l1": l1}
     settings |= {"patience": patience, "seed": seed}
@@ -93,6 +98,12 @@ def fit_sgd(
         warnings.warn(
             f"interrupted in epoch {len(rows) + 1} of {epochs}: "
             f"the network is as it was after epoch {best_epoch}",
+            stacklevel=3,
+        )
+    if not math.isfinite(rows[-1]["loss"]):
+        warnings.warn(
+            f"the loss is {rows[-1]['loss']} after epoch {len(rows)}: learning_rate={learning_rate:g} "
+            "diverges, take a smaller one",
             stacklevel=3,
         )
     net.load_state_dict(best_state)
@@ -150,3 +161,18 @@ def _check(net: nn.Module, data: Dataset) -> None:
     for name, values in numbers.items():
         if values.is_floating_point():
             finite(name, values)
+
+
+def _warn_of_copies(net: nn.Module) -> None:
+    """Warn where units of a linear layer have equal weights into them and out of them."""
+    linear = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
+    for layer, following in pairwise(linear):
+        if following.in_features == layer.out_features:
+            biases = [] if layer.bias is None else [layer.bias[:, None]]
+            around = torch.cat([layer.weight, *biases, following.weight.T], 1).detach()
+            if (distinct := len(torch.unique(around, dim=0))) < len(around):
+                warnings.warn(
+                    f"{distinct} of {len(around)} hidden units differ at the start, the others are "
+                    "copies, which gradients keep alike: add noise to the start",
+                    stacklevel=4,
+                )

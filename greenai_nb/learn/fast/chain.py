@@ -148,6 +148,8 @@ class _Counts:
         self.blocks = self.operations = 0
         self.visited = {HIDDEN: np.zeros_like(chain.filters, bool)}
         self.visited[OUTPUT] = np.zeros_like(chain.outgoing, bool)
+        weights = self.visited[HIDDEN][:, :-1], self.visited[OUTPUT][: chain.hidden_units]
+        self.weights = dict(zip(LAYERS.values(), weights, strict=True))  # without biases
         self.proposal = {HIDDEN: "sign flip" if chain.binary else "step or redraw"}
         self.proposal[OUTPUT] = "step or redraw"
         self.rows: list[tuple[object, ...]] = []
@@ -169,6 +171,6 @@ class _Counts:
     def close(self, step: int) -> None:
         for name, layer in LAYERS.items():
             counts = (int(each[layer]) for each in (self.tried, self.accepted, self.early))
-            visited = float(self.visited[layer].mean())
+            visited = float(self.weights[layer].mean())
             self.rows.append((step, name, self.proposal[layer], *counts, visited))
         self._start_anew()

@@ -25,6 +25,16 @@ def test_the_sparse_start_feeds_each_unit_to_one_class():
     assert output.weight[3, 13] == -output.weight[3, 3] == -0.5
 
 
+def test_noise_tells_the_units_of_the_sparse_start_apart():
+    torch.manual_seed(0)
+    net = start_sparse(mlp(784, 25, 10, bias=True), noise=0.01)
+    weight = net[1].weight.detach()
+    assert len(weight.unique(dim=0)) == 25
+    assert weight.std() == pytest.approx(0.01, rel=0.05)
+    with pytest.raises(ValueError, match="noise must be a number in"):
+        start_sparse(mlp(9, 25), noise=-1)
+
+
 def test_filters_are_centred_normed_and_look_like_patches():
     net = start_from_patches(shallow_cnn(11), digits())
     filters = net[0].weight.detach().flatten(1)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from greenai_nb.data.datasets import Split
 from greenai_nb.learn import sgd
+from greenai_nb.learn.initial_weights import start_sparse
 from greenai_nb.learn.sgd import fit_sgd
 from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.binary import BinaryLinear
@@ -100,6 +101,26 @@ def test_a_copy_is_trained_and_the_argument_is_left_alone(tiny_data):
 def test_a_network_learns(tiny_data):
     trace = fit_sgd(small(), tiny_data, epochs=10, learning_rate=0.5, batch_size=10).trace
     assert trace.loss.iloc[-1] < 0.5 * trace.loss.iloc[0] and trace.accuracy.iloc[-1] > 0.9
+
+
+def test_gradients_keep_copies_alike_and_say_so(tiny_data):
+    torch.manual_seed(0)
+    start = start_sparse(mlp(16, 12, 3, bias=True))
+    with pytest.warns(
+        UserWarning, match="6 of 12 hidden units differ at the start, the others are copies"
+    ):
+        copies = fit_sgd(start, tiny_data, epochs=3).net[1].weight
+    assert len(copies.detach().unique(dim=0)) <= 6
+    apart = fit_sgd(start_sparse(start, noise=0.01), tiny_data, epochs=3).net[1].weight
+    assert len(apart.detach().unique(dim=0)) == 12
+
+
+def test_a_rate_that_diverges_is_told_and_the_fit_is_there(tiny_data):
+    with pytest.warns(
+        UserWarning, match="the loss is nan after epoch 2: learning_rate=1e\\+30 diverges"
+    ):
+        fit = fit_sgd(small(), tiny_data, epochs=2, learning_rate=1e30)
+    assert len(fit.trace) == 2
 
 
 def test_binary_connect_leaves_signs_times_a_scale_and_clipped_latent_weights(tiny_data):

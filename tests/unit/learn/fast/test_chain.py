@@ -326,6 +326,12 @@ def test_a_seed_gives_the_same_chain_and_the_start_is_left_alone(tiny_data):
     assert more.trace.loss.iloc[-1] < first.trace.loss.iloc[-1]
 
 
+def test_proposals_tell_the_copies_of_the_sparse_start_apart(tiny_data):
+    torch.manual_seed(0)
+    done = fit(tiny_data, proposals=20_000, start=start_sparse(mlp(16, 12, 3)))
+    assert len(done.net[1].weight.detach().unique(dim=0)) == 12
+
+
 def test_looking_does_not_change_the_chain(tiny_data, monkeypatch):
     refreshed = []
     monkeypatch.setattr(fast_chain, "REFRESH_EVERY", 7 * 32)
@@ -352,6 +358,15 @@ def test_the_trace_adds_the_records_up(tiny_data):
     assert done.moves.visited.between(0, 1).all() and done.moves.visited.max() > 0
     assert done.acceptance("hidden").index.tolist() == [32, 64, 96, 128]
     assert done.settings["proposals"] == 128 and done.settings["seed"] == 1
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_weights_that_were_visited_are_counted_without_biases(tiny_data, bias):
+    torch.manual_seed(0)
+    start = start_sparse(mlp(16, 6, 3, bias=bias))
+    tiny_data.train.images[:, 0, 0, 0] = 7  # a pixel that never varies is never drawn
+    done = fit(tiny_data, proposals=40_000, start=start)
+    assert done.moves.visited.iloc[-2:].tolist() == pytest.approx([15 / 16, 1])
 
 
 def test_chains_in_threads_are_those_one_after_the_other(tiny_data):
