@@ -30,6 +30,23 @@ def student_interval(
     return mean, mean - half, mean + half
 
 
+def welch_interval(
+    ours: Float[Array, " count"], theirs: Float[Array, " others"]
+) -> tuple[float, float, float]:
+    """Difference of the means of two independent samples, and the ends of its interval at 95 %.
+
+    mean_1 - mean_2 -+ t_nu sqrt(v_1 + v_2), with v = s^2 / n of each sample and Welch's degrees of
+    freedom nu = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)).
+    Raises ``ValueError`` for a sample of one. Source: Welch (1947).
+    """
+    if min(len(ours), len(theirs)) < 2:
+        raise ValueError(f"two samples of 2 or more are expected, got {len(ours)} and {len(theirs)}")
+    from scipy.stats import ttest_ind
+
+    interval = ttest_ind(ours, theirs, equal_var=False).confidence_interval(CONFIDENCE)
+    return float(np.mean(ours) - np.mean(theirs)), float(interval.low), float(interval.high)
+
+
 def bootstrap_interval(
     statistic: Callable[[Int[Array, "resamples count"]], Float[Array, " resamples"]],
     count: int,

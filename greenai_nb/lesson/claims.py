@@ -7,17 +7,28 @@ the metric, the interval in which the metric must lie, and the profiles at which
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import msgspec.yaml
 import numpy as np
 
 from greenai_nb.checks import UsageError
-from greenai_nb.intervals import student_interval
+from greenai_nb.intervals import student_interval, welch_interval
 from greenai_nb.lesson.project import root
 
 MIN_SEEDS = 3
 HOLDS, FAILS, UNDECIDED, RECORDED = "holds", "fails", "undecided", "recorded"
+
+
+class Amendment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a claim expected before it was rewritten, the verdict it then had, and why it changed."""
+
+    date: date
+    expected: str
+    verdict: Literal["holds", "fails", "undecided", "by construction"]
+    reason: str
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +44,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judged_at: tuple[str, ...]
     at_least: float = -math.inf
     at_most: float = math.inf
+    amended: Amendment | None = None
 
     @property
     def expected(self) -> str:
@@ -72,15 +84,20 @@ def load_claims(path: Path | None = None) -> dict[str, Claim]:
     return claims
 
 
-def judge(claim: Claim, values: Sequence[float], profile: str) -> Obtained:
-    """Compare the values with what the claim expects.
+def judge(
+    claim: Claim, values: Sequence[float], profile: str, minus: Sequence[float] | None = None
+) -> Obtained:
+    """Compare the values, or by how much their mean exceeds that of others, with what the claim expects.
 
     It *holds* if the whole interval lies where the claim says, *fails* if none of it does, and is
     *undecided* between, or with two values only. At profiles that are too small to judge by, the
     values are *recorded*.
     """
-    count = int(np.size(values))
-    value, low, high = map(float, student_interval(np.atleast_1d(values)))
+    count = min(map(len, (values, values if minus is None else minus)))
+    if minus is None:
+        value, low, high = map(float, student_interval(np.asarray(values)))
+    else:
+        value, low, high = welch_interval(np.asarray(values), np.asarray(minus))
     if profile not in claim.judged_at:
         verdict = RECORDED
     elif not math.isfinite(value) or high < claim.at_least or low > claim.at_most:

@@ -45,18 +45,23 @@ def record(name: str, value: float, unit: str, provenance: str) -> None:
     records.emit([records.new(name, value, unit, provenance)], text)
 
 
-def claim(claim_id: str, values: float | Sequence[float]) -> None:
-    """Judge a claim of ``claims.yaml`` by a number, or by one number a seed, and show the verdict."""
+def claim(claim_id: str, values: float | Sequence[float], minus: Sequence[float] | None = None) -> None:
+    """Judge a claim of ``claims.yaml`` by a number, or by one number a seed, and show the verdict.
+
+    With ``minus`` it is judged by the difference of two means, over seeds that need not be paired.
+    """
     known = claims.load_claims()
     if claim_id not in known:
         raise UsageError(f"no claim {claim_id!r} in claims.yaml. {nearest(claim_id, known)}")
     asked = known[claim_id]
-    got = claims.judge(asked, np.atleast_1d(values).tolist(), profile())
+    others = None if minus is None else [*map(float, minus)]
+    got = claims.judge(asked, np.atleast_1d(values).tolist(), profile(), others)
     judgement = {"claim": claim_id, "lo": got.low, "hi": got.high, "verdict": got.verdict}
     judged = records.new(asked.metric, got.value, asked.unit, asked.provenance, **judgement)
     obtained = f"{got.value:.5g} {asked.unit}".strip()
     if got.count > 1:
-        obtained += f" [{got.low:.4g}, {got.high:.4g}], n = {got.count}"
+        counts = f"{got.count}" if others is None else f"{np.size(values)} and {len(others)}"
+        obtained += f" [{got.low:.4g}, {got.high:.4g}], n = {counts}"
     compared = f"expected {asked.expected}, obtained {obtained} ({asked.provenance})"
     records.emit([judged], f"claim {claim_id}: {got.verdict}\n  {asked.sentence}\n  {compared}")
 

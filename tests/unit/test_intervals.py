@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from scipy import stats
 
-from greenai_nb.intervals import bootstrap_interval, student_interval
+from greenai_nb.intervals import bootstrap_interval, student_interval, welch_interval
 
 
 def test_the_interval_is_students_and_one_value_is_exact():
@@ -10,6 +11,17 @@ def test_the_interval_is_students_and_one_value_is_exact():
     known = stats.t.interval(0.95, 3, sample.mean(0), stats.sem(sample))
     assert np.allclose(mean, sample.mean(0)) and np.allclose([low, high], known)
     assert [float(end[0]) for end in student_interval(np.array([[2.0]]))] == [2.0, 2.0, 2.0]
+
+
+def test_two_samples_differ_by_welchs_interval():
+    ours, theirs = np.array([3.0, 5.0, 10.0]), np.array([1.0, 2.0, 2.5, 4.0])
+    v, w = ours.var(ddof=1) / 3, theirs.var(ddof=1) / 4
+    freedom = (v + w) ** 2 / (v**2 / 2 + w**2 / 3)
+    half = stats.t.ppf(0.975, freedom) * (v + w) ** 0.5
+    mean = 6 - 2.375
+    assert welch_interval(ours, theirs) == pytest.approx((mean, mean - half, mean + half))
+    with pytest.raises(ValueError, match="2 or more are expected, got 1 and 4"):
+        welch_interval(ours[:1], theirs)
 
 
 def test_the_bootstrap_is_that_of_another_library_and_leaves_out_what_is_not_finite():

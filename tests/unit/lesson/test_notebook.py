@@ -5,6 +5,7 @@ import linecache
 import math
 from types import SimpleNamespace
 
+import msgspec.yaml
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -46,6 +47,22 @@ def test_the_interval_is_students(values):
     got = claims.judge(a_claim(), values, "tutorial")
     low, high = stats.t.interval(0.95, len(values) - 1, got.value, max(stats.sem(values), 1e-300))
     assert (got.low, got.high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_means_of_unequal_samples_are_compared():
+    got = claims.judge(a_claim(), [30, 31, 32], "tutorial", minus=[15, 16, 15, 16])
+    assert (got.value, got.count, got.verdict) == (15.5, 3, "holds")
+
+
+def test_a_claim_says_how_it_was_amended(tmp_path):
+    path, known = tmp_path / "claims.yaml", {**msgspec.to_builtins(a_claim())}
+    known["amended"] = {"date": "2026-11-28", "expected": "at least 30 %", "verdict": "fails"}
+    path.write_bytes(msgspec.yaml.encode([known]))
+    with pytest.raises(UsageError, match=r"claim x .*missing required field `reason`"):
+        claims.load_claims(path)
+    known["amended"]["reason"] = "The control differed in two things."
+    path.write_bytes(msgspec.yaml.encode([known]))
+    assert claims.load_claims(path)["x"].amended.verdict == "fails"
 
 
 def test_an_incomplete_claim_is_named(tmp_path):
