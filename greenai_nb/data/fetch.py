@@ -61,9 +61,8 @@ def _own_file(folder: Path, source: Source, resource: Resource) -> Path | None:
     for path in (folder / source.name / resource.file, folder / resource.file):
         if path.is_file():
             if wrong := fault(path, resource):
-                raise DataUnavailableError(
-                    f"{path} {wrong}. Replace it, or unset {FOLDER_VARIABLE} to download {source.name}."
-                )
+                mend = f"Replace it, or unset {FOLDER_VARIABLE} to download {source.name}."
+                raise DataUnavailableError(f"{path} {wrong}. {mend}")
             return path
     return None
 

@@ -38,10 +38,7 @@ PARTS = ("arithmetic", "weights", "activations")
 
 
 def derived_energy(
-    table: DataFrame,
-    arithmetic: str = "float32",
-    weights_in: str = "DRAM",
-    activations_in: str = SRAM,
+    table: DataFrame, arithmetic: str = "float32", weights_in: str = "DRAM", activations_in: str = SRAM
 ) -> Reading:
     """Joules of a table of counts: a reading of provenance ``derived``, whose ``method`` is the model.
 
@@ -67,10 +64,7 @@ def derived_energy(
 
 
 def derived_by_layer(
-    table: DataFrame,
-    arithmetic: str = "float32",
-    weights_in: str = "DRAM",
-    activations_in: str = SRAM,
+    table: DataFrame, arithmetic: str = "float32", weights_in: str = "DRAM", activations_in: str = SRAM
 ) -> DataFrame:
     """The same layer by layer: ``layer``, ``kind``, ``arithmetic_j``, ``weights_j``, ``activations_j``.
 

@@ -38,16 +38,9 @@ def summary(draws: Mapping[str, Float[Array, "chains draws"]]) -> pd.DataFrame:
     rows = {}
     for name, chains in draws.items():
         array = _chains(name, chains)
-        if len(array) < 2:
-            raise ValueError(
-                f"{name} has 1 chain, 2 or more are expected: R-hat compares chains, and one chain "
-                "cannot tell that it has missed a part of the law; run another seed, from another start"
-            )
         if not np.ptp(array, axis=1).any():
-            raise ValueError(
-                f"{name} moves in none of its {len(array)} chains: there is no variance within a chain "
-                "to compare with; take another quantity, or longer chains"
-            )
+            stuck = f"{name} moves in none of its {len(array)} chains"
+            raise ValueError(f"{stuck}: take another quantity, or longer chains")
         rows[name] = {
             "mean": array.mean(),
             "sd": array.std(ddof=1),
@@ -63,18 +56,15 @@ def _chains(name: str, draws: Float[Array, "chains draws"]) -> Float[Array, "cha
     """The draws in double precision, once they are chains of one length and finite."""
     lengths = sorted({len(np.atleast_1d(chain)) for chain in draws})
     if len(lengths) > 1:
-        raise ValueError(
-            f"{name} must be chains of one length, got lengths {lengths}: cut all to {lengths[0]}"
-        )
+        unequal = f"{name} must be chains of one length, got lengths {lengths}"
+        raise ValueError(f"{unequal}: cut all to {lengths[0]}")
     array = finite(name, draws).astype(float)
     if array.ndim != 2:
-        raise ValueError(
-            f"{name} must have two axes, chains and draws, got the shape {array.shape}; "
-            "one chain x is x[None]"
-        )
+        raise ValueError(f"{name} must have two axes, chains and draws, got the shape {array.shape}")
+    if len(array) < 2:
+        lone = f"{name} has 1 chain, 2 or more are expected: R-hat compares chains"
+        raise ValueError(f"{lone}; run another seed, from another start")
     if array.shape[1] < FEWEST_DRAWS:
-        raise ValueError(
-            f"{name} has {array.shape[1]} draws a chain, {FEWEST_DRAWS} or more are expected: each half "
-            "of a chain needs two for a variance"
-        )
+        short = f"{name} has {array.shape[1]} draws a chain, {FEWEST_DRAWS} or more are expected"
+        raise ValueError(f"{short}: each half of a chain needs two for a variance")
     return array

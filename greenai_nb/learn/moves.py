@@ -169,52 +169,39 @@ class Weights:
 
     def draw(self, weights: Parameters, generator: np.random.Generator) -> Selected:
         """Draw the weights."""
-        return self.parameter, generator.choice(
-            weights[self.parameter].numel(), self.count, replace=False
-        )
+        size = weights[self.parameter].numel()
+        return self.parameter, generator.choice(size, self.count, replace=False)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """All weights of one unit, a row of a linear layer or a filter of a convolution, chance 1 / units.
+    """Weights of one unit, a row of a linear layer or a filter: ``count`` distinct ones, or all.
 
-    ``check`` raises ``ValueError`` for a parameter that has no units, such as a bias.
+    Every set has the chance 1 / (units C(size, count)). Raises ``ValueError`` unless the count is
+    positive; ``check`` does where it exceeds a unit, and for what has no units, such as a bias.
     """
 
     parameter: str
-
-    def check(self, weights: Parameters) -> None:
-        """Raise ``ValueError`` unless the parameter exists and has units."""
-        _unit_size(self.parameter, weights)
-
-    def draw(self, weights: Parameters, generator: np.random.Generator) -> Selected:
-        """Draw the unit."""
-        size = weights[self.parameter][0].numel()
-        return self.parameter, _unit(weights[self.parameter], generator) * size + np.arange(size)
-
-
-@dataclass(frozen=True)
-class Block:
-    """``count`` distinct weights of one unit, every set with chance 1 / (units C(size, count)).
-
-    Raises ``ValueError`` unless the count is positive and, in ``check``, at most the unit's size.
-    """
-
-    parameter: str
-    count: int
+    count: int | None = None
 
     def __post_init__(self) -> None:
-        positive(count=self.count)
+        positive(count=1 if self.count is None else self.count)
 
     def check(self, weights: Parameters) -> None:
         """Raise ``ValueError`` unless the parameter exists and has units that are large enough."""
-        _at_most(self.count, _unit_size(self.parameter, weights), f"one unit of {self.parameter}")
+        weight = named(self.parameter, weights)
+        if weight.ndim < 2:
+            layered = ", ".join(other for other, tensor in weights.items() if tensor.ndim > 1)
+            raise ValueError(f"{self.parameter!r} has no units to select; with units: {layered}")
+        _at_most(self.count or 1, weight[0].numel(), f"one unit of {self.parameter}")
 
     def draw(self, weights: Parameters, generator: np.random.Generator) -> Selected:
         """Draw the unit, and weights of it."""
-        size = weights[self.parameter][0].numel()
-        first = _unit(weights[self.parameter], generator) * size
-        return self.parameter, first + generator.choice(size, self.count, replace=False)
+        units, size = len(weights[self.parameter]), weights[self.parameter][0].numel()
+        inside = np.arange(size)
+        if self.count is not None:
+            inside = generator.choice(size, self.count, replace=False)
+        return self.parameter, generator.integers(units) * size + inside
 
 
 @dataclass(frozen=True)
@@ -247,15 +234,3 @@ def named(name: str, weights: Parameters) -> Tensor:
 def _at_most(count: int, size: int, where: str) -> None:
     if count > size:
         raise ValueError(f"cannot select {count} weights of {where}, which has {size}")
-
-
-def _unit_size(name: str, weights: Parameters) -> int:
-    weight = named(name, weights)
-    if weight.ndim < 2:
-        layered = [other for other, tensor in weights.items() if tensor.ndim > 1]
-        raise ValueError(f"{name!r} has no units to select; parameters with units: {', '.join(layered)}")
-    return weight[0].numel()
-
-
-def _unit(weight: Tensor, generator: np.random.Generator) -> int:
-    return int(generator.integers(len(weight)))

@@ -94,18 +94,11 @@ def fit_sgd(
     except KeyboardInterrupt:
         if not rows:
             raise
-        interrupted = True
-        warnings.warn(
-            f"interrupted in epoch {len(rows) + 1} of {epochs}: "
-            f"the network is as it was after epoch {best_epoch}",
-            stacklevel=3,
-        )
-    if not math.isfinite(rows[-1]["loss"]):
-        warnings.warn(
-            f"the loss is {rows[-1]['loss']} after epoch {len(rows)}: learning_rate={learning_rate:g} "
-            "diverges, take a smaller one",
-            stacklevel=3,
-        )
+        interrupted, left = True, f"the network is as it was after epoch {best_epoch}"
+        warnings.warn(f"interrupted in epoch {len(rows) + 1} of {epochs}: {left}", stacklevel=3)
+    if not math.isfinite(loss := rows[-1]["loss"]):
+        diverges = f"learning_rate={learning_rate:g} diverges, take a smaller one"
+        warnings.warn(f"the loss is {loss} after epoch {len(rows)}: {diverges}", stacklevel=3)
     net.load_state_dict(best_state)
     return Fit(net.eval(), pd.DataFrame(rows), settings, interrupted=interrupted)
 
@@ -151,11 +144,10 @@ def _check(net: nn.Module, data: Dataset) -> None:
     for part, split in (("train", data.train), ("validation", data.validation)):
         if not len(split):
             raise ValueError(f"{part} images: none are there, at least one is expected")
-        bad = split.labels[(split.labels < 0) | (split.labels >= classes)]
-        if len(bad):
+        if ((split.labels < 0) | (split.labels >= classes)).any():
+            given = f"got {split.labels.min()} to {split.labels.max()}"
             raise ValueError(
-                f"{part} labels must be in [0, {classes}), one for each class name, "
-                f"got {bad[:3].tolist()}"
+                f"{part} labels must lie in [0, {classes - 1}], one for each class, {given}"
             )
         numbers[f"{part} images"] = split.images
     for name, values in numbers.items():
@@ -171,8 +163,7 @@ def _warn_of_copies(net: nn.Module) -> None:
             biases = [] if layer.bias is None else [layer.bias[:, None]]
             around = torch.cat([layer.weight, *biases, following.weight.T], 1).detach()
             if (distinct := len(torch.unique(around, dim=0))) < len(around):
-                warnings.warn(
-                    f"{distinct} of {len(around)} hidden units differ at the start, the others are "
-                    "copies, which gradients keep alike: add noise to the start",
-                    stacklevel=4,
+                differ = (
+                    f"{distinct} of {len(around)} hidden units differ at the start, others are copies"
                 )
+                warnings.warn(f"{differ}, which gradients keep alike: add noise to it", stacklevel=4)

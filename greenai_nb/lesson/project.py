@@ -25,10 +25,8 @@ def root() -> Path:
     for folder in (*package.parents, Path.cwd(), *Path.cwd().parents):
         if (folder / "claims.yaml").is_file():
             return folder
-    raise UsageError(
-        "no claims.yaml above the package or this folder. Work in a checkout of greenai-nb, "
-        "with the package installed from it: pip install -e ."
-    )
+    none = "no claims.yaml above the package or this folder. Work in a checkout of greenai-nb"
+    raise UsageError(f"{none}, with the package installed from it: pip install -e .")
 
 
 def notebooks() -> Path:

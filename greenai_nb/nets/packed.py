@@ -147,10 +147,8 @@ class BinaryStage(Stage):
     def __call__(self, x: Signs) -> Tensor | Signs:
         if self.thresholds is None:
             y = self.integers(x).astype(np.float32)
-            if self.scale is not None:
-                y *= self.scale
-            if self.shift is not None:
-                y += self.shift
+            y = y if self.scale is None else y * self.scale
+            y = y if self.shift is None else y + self.shift
             return torch.from_numpy(np.moveaxis(y, -1, 1))
         rows, positions = self._rows(x)
         kinds, _, levels = self._borders(x.bits.shape[1:-1])

@@ -43,21 +43,22 @@ class PackedFileError(ValueError):
     """A file that is no packed network, or a damaged one."""
 
 
-def to_bytes(net: PackedNet) -> bytes:
-    """The content of a packed network's file."""
+def save(net: PackedNet, path: Path) -> None:
+    """Write a packed network; the file appears whole or not at all."""
     arrays: dict[str, Array] = {}
     stages = [_describe(stage, f"{number}/", arrays) for number, stage in enumerate(net.stages)]
     index = json.dumps({"format": FORMAT, "stages": stages})
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays | {INDEX: np.array(index)})
-    return buffer.getvalue()
+    write_atomic(path, buffer.getvalue())
 
 
-def from_bytes(content: bytes, kernel: str | None = None) -> PackedNet:
-    """A packed network from its file's content, for the fastest kernel unless one is named.
+def load(path: Path, kernel: str | None = None) -> PackedNet:
+    """Read a packed network from a file, for the fastest kernel unless one is named.
 
-    Raises ``PackedFileError`` for content that is damaged, cut short or something else.
+    Raises ``PackedFileError`` for a file that is damaged, cut short or something else.
     """
+    content = path.read_bytes()
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = dict(file)
@@ -65,23 +66,10 @@ def from_bytes(content: bytes, kernel: str | None = None) -> PackedNet:
         if index["format"] != FORMAT:
             raise PackedFileError(f"the file has format {index['format']}, this version reads {FORMAT}")
         return PackedNet([_build(n, about, arrays, kernel) for n, about in enumerate(index["stages"])])
-    except PackedFileError:
-        raise
-    except (*BROKEN_FILE, *BROKEN_CONTENT) as error:
-        raise PackedFileError(f"this is no packed network, or it is damaged: {error}") from error
-
-
-def save(net: PackedNet, path: Path) -> None:
-    """Write a packed network; the file appears whole or not at all."""
-    write_atomic(path, to_bytes(net))
-
-
-def load(path: Path, kernel: str | None = None) -> PackedNet:
-    """Read a packed network from a file, as ``from_bytes`` does."""
-    try:
-        return from_bytes(path.read_bytes(), kernel)
     except PackedFileError as error:
         raise PackedFileError(f"{path}: {error}") from error
+    except (*BROKEN_FILE, *BROKEN_CONTENT) as error:
+        raise PackedFileError(f"{path}: this is no packed network, or it is damaged: {error}") from error
 
 
 def sizes(net: PackedNet) -> dict[str, int]:

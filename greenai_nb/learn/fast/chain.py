@@ -146,10 +146,9 @@ class _Counts:
 
     def __init__(self, chain: Chain) -> None:
         self.blocks = self.operations = 0
-        self.visited = {HIDDEN: np.zeros_like(chain.filters, bool)}
-        self.visited[OUTPUT] = np.zeros_like(chain.outgoing, bool)
-        weights = self.visited[HIDDEN][:, :-1], self.visited[OUTPUT][: chain.hidden_units]
-        self.weights = dict(zip(LAYERS.values(), weights, strict=True))  # without biases
+        hidden, output = np.zeros_like(chain.filters, bool), np.zeros_like(chain.outgoing, bool)
+        self.visited = {HIDDEN: hidden, OUTPUT: output}
+        self.weights = {HIDDEN: hidden[:, :-1], OUTPUT: output[: chain.hidden_units]}  # no biases
         self.proposal = {HIDDEN: "sign flip" if chain.binary else "step or redraw"}
         self.proposal[OUTPUT] = "step or redraw"
         self.rows: list[tuple[object, ...]] = []

@@ -147,13 +147,8 @@ def _filter_block(
     number: int, chain: Any, steps: Any, generator: Any, slope: Any, space: Any, moves: Any
 ) -> None:
     """Moves of the weights of one filter, whose units stand at several positions of the image."""
-    mass, inverse, ends, pixels, places = (
-        chain.mass,
-        chain.inverse,
-        chain.ends,
-        chain.pixels,
-        chain.places,
-    )
+    mass, inverse, ends = chain.mass, chain.inverse, chain.ends
+    pixels, places = chain.pixels, chain.places
     positions, images = places.shape[1], len(inverse)
     weights, units = chain.filters[number], slice(number * positions, (number + 1) * positions)
     outgoing, activations = chain.outgoing[units], chain.activations[units]

@@ -24,10 +24,7 @@ def code_cells(notebook: Mapping[str, Any]) -> list[str]:
 
 
 def fingerprint(
-    notebook: Mapping[str, Any],
-    parameters: Mapping[str, Any],
-    root: Path,
-    others: Iterable[str] = (),
+    notebook: Mapping[str, Any], parameters: Mapping[str, Any], root: Path, others: Iterable[str] = ()
 ) -> str:
     """A hash of all that a notebook's result depends on; ``others`` are further texts to count in.
 

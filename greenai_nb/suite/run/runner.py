@@ -23,6 +23,8 @@ from greenai_nb.suite.run import kernel
 from greenai_nb.suite.run.plan import Job, Outcome, Status
 from greenai_nb.suite.run.progress import Board
 
+COSTS = ("time_s", "s"), ("peak_ram_mb", "MB")
+
 
 def results_folder(out: Path) -> AbstractContextManager[Any]:
     """Take a folder for one run alone. Raises ``UsageError`` where it is taken or cannot be written."""
@@ -30,13 +32,11 @@ def results_folder(out: Path) -> AbstractContextManager[Any]:
         out.mkdir(parents=True, exist_ok=True)
         return FileLock(out / ".lock").acquire(blocking=False)
     except Timeout:
-        raise UsageError(
-            f"another run is writing to {out}. Wait for it, or choose a folder with --out."
-        ) from None
+        busy = f"another run is writing to {out}"
+        raise UsageError(f"{busy}. Wait for it, or choose a folder with --out.") from None
     except OSError as error:
-        raise UsageError(
-            f"cannot write results to {out} ({error.strerror}). Choose a folder with --out."
-        ) from error
+        closed = f"cannot write results to {out} ({error.strerror})"
+        raise UsageError(f"{closed}. Choose a folder with --out.") from error
 
 
 def run(
@@ -91,9 +91,6 @@ def write_records(out: Path) -> None:
 def run_records(notebook: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """The records of a stamped notebook, with those of its whole time and memory."""
     stamp = notebook["metadata"][STAMP]
-    costs = [
-        records.new(cost, stamp[cost], unit, "measured")
-        for cost, unit in (("time_s", "s"), ("peak_ram_mb", "MB"))
-    ]
+    costs = [records.new(cost, stamp[cost], unit, "measured") for cost, unit in COSTS]
     run = (name, stamp["parameters"], stamp["profile"])
     return records.extract(notebook, *run) + records.complete(costs, *run)

@@ -65,9 +65,8 @@ def update(source: Path, folder: Path) -> list[Change]:
         finally:
             _write_list(folder, laid)
     except OSError as error:
-        raise UsageError(
-            f"cannot write a workspace to {folder} ({error.strerror}). Choose another folder."
-        ) from error
+        closed = f"cannot write a workspace to {folder} ({error.strerror})"
+        raise UsageError(f"{closed}. Choose another folder.") from error
 
 
 def _laid_before(folder: Path) -> Hashes:
@@ -79,10 +78,8 @@ def _laid_before(folder: Path) -> Hashes:
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(
-                f"{folder} holds files and is no workspace of this walk: nothing was written. "
-                "Choose a folder that is new or empty."
-            )
+            full = f"{folder} holds files and is no workspace of this walk: nothing was written"
+            raise UsageError(f"{full}. Choose a folder that is new or empty.")
         _write_list(folder, {})
     try:
         return dict(json.loads(path.read_bytes())["files"])

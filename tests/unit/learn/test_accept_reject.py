@@ -16,7 +16,6 @@ from torch.nn import functional
 from greenai_nb.learn.accept_reject import steps
 from greenai_nb.learn.cached_forward import CachedForward, summed_loss
 from greenai_nb.learn.moves import (
-    Block,
     Gaussian,
     Move,
     Redraw,
@@ -292,7 +291,7 @@ CONVOLUTIONAL_MOVES = [
     Move(Unit("0.weight"), ScaleMixture(0.2)),
     Move(Weights("0.bias"), StudentStep(0.3)),
     Move(Weights("2.0.weight"), SignFlip(), 0.3),
-    Move(Block("4.weight", 3), Redraw(Student(0.5)), 2.0),
+    Move(Unit("4.weight", 3), Redraw(Student(0.5)), 2.0),
 ]
 
 
@@ -526,7 +525,7 @@ def with_weight(value):
             "no parameter '2.weight', it has 1.weight, 3",
         ),
         (
-            {"moves": [Move(Block("3.weight", 7), SignFlip())]},
+            {"moves": [Move(Unit("3.weight", 7), SignFlip())]},
             "cannot select 7 weights of one unit of 3.w",
         ),
         ({"priors": {"bias": HeavyTail(1.0)}}, "no parameter 'bias', it has 1.weight, 3.weight"),

@@ -9,7 +9,6 @@ from priors import Student, Truncated
 from scipy import stats
 
 from greenai_nb.learn.moves import (
-    Block,
     Gaussian,
     Redraw,
     ScaleMixture,
@@ -89,7 +88,7 @@ def test_a_flip_undoes_itself(values):
         lambda: ScaleMixture(float("nan")),
         lambda: ScaleMixture(1.0, -1.0),
         lambda: Weights("1.weight", 0),
-        lambda: Block("1.weight", -2),
+        lambda: Unit("1.weight", -2),
     ],
 )
 def test_numbers_out_of_range_are_refused_by_name(make):
@@ -111,7 +110,7 @@ def test_selections_give_distinct_places_and_blocks_stay_in_one_unit(units, chan
         Weights("filter", many): many,
         Weights("bias"): 1,
         Unit("filter"): size,
-        Block("filter", few): few,
+        Unit("filter", few): few,
     }
     for selection, count in drawn_from.items():
         selection.check(weights)
@@ -123,7 +122,7 @@ def test_selections_give_distinct_places_and_blocks_stay_in_one_unit(units, chan
             assert len(set((index // size).tolist())) == 1
 
 
-@pytest.mark.parametrize("selection", [Weights("filter", 3), Unit("filter"), Block("filter", 5)])
+@pytest.mark.parametrize("selection", [Weights("filter", 3), Unit("filter"), Unit("filter", 5)])
 def test_every_weight_is_selected_equally_often(selection):
     weights, generator = small_weights(), np.random.default_rng(0)
     counts = sum(np.bincount(selection.draw(weights, generator)[1], minlength=60) for _ in range(12_000))
@@ -132,13 +131,13 @@ def test_every_weight_is_selected_equally_often(selection):
 
 def test_what_cannot_be_selected_is_refused_and_what_exists_is_named():
     weights = small_weights()
-    for selection in (Weights("2.weight"), Unit("2.weight"), Block("2.weight", 2)):
+    for selection in (Weights("2.weight"), Unit("2.weight"), Unit("2.weight", 2)):
         with pytest.raises(ValueError, match=r"no parameter '2.weight', it has filter, bias"):
             selection.check(weights)
     with pytest.raises(ValueError, match="cannot select 61 weights of filter, which has 60"):
         Weights("filter", 61).check(weights)
     with pytest.raises(ValueError, match="cannot select 13 weights of one unit of filter, which has 12"):
-        Block("filter", 13).check(weights)
-    for selection in (Unit("bias"), Block("bias", 1)):
+        Unit("filter", 13).check(weights)
+    for selection in (Unit("bias"), Unit("bias", 1)):
         with pytest.raises(ValueError, match=r"'bias' has no units to select; .* units: filter"):
             selection.check(weights)
