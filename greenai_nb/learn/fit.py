@@ -55,8 +55,10 @@ def over_seeds(
     for seed in seeds:
         torch.manual_seed(seed)
         nets.append(make(seed))
+    if workers == 1:
+        return [*map(train, nets, seeds)]
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(train, nets, seeds))
+        return [*pool.map(train, nets, seeds)]
 
 
 def accuracy(net: nn.Module, split: Split) -> float:
@@ -64,12 +66,8 @@ def accuracy(net: nn.Module, split: Split) -> float:
     was_training = net.training
     net.eval()
     with torch.inference_mode():
-        right = sum(
-            (net(part.scaled()).argmax(1) == part.labels).sum().item()
-            for part in map(
-                Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH)
-            )
-        )
+        parts = map(Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH))
+        right = sum((net(part.scaled()).argmax(1) == part.labels).sum().item() for part in parts)
     net.train(was_training)
     return right / len(split)
 

@@ -14,13 +14,13 @@ def accepts_below_u(log_uniform, loss_before, loss_after, inverse_temperature, l
 
 
 def uphill(log_uniform, loss_before, loss_after, inverse_temperature, log_prior_ratio):
-    """Your ratio grows when the loss rises, so the chain climbs. The law gives more to smaller
-    losses."""
+    """Your ratio grows when the loss rises, so the chain climbs. Smaller losses are the more probable
+    ones."""
     return log_uniform < inverse_temperature * (loss_after - loss_before) + log_prior_ratio
 
 
 def prior_forgotten(log_uniform, loss_before, loss_after, inverse_temperature, log_prior_ratio):
-    """You leave the prior out. Such a chain draws from the data's law alone, and nothing wants zeros."""
+    """You leave the prior out. Such a chain follows the data alone; nothing pulls weights to zero."""
     return log_uniform < -inverse_temperature * (loss_after - loss_before)
 
 
@@ -50,14 +50,14 @@ def rank_one(logits, change, activations, column):
 
 
 def activation_forgotten(logits, change, activations, column):
-    """You move every image's logit alike. A weight speaks as loud as its unit: where the unit is
-    silent, nothing moves."""
+    """You move every image's logit alike. The effect of a weight is in proportion to its unit: where the
+    unit is zero, nothing moves."""
     return rank_one(logits, change, [1.0] * len(logits), column)
 
 
 def all_classes_moved(logits, change, activations, column):
-    """You move the logits of all classes. The weight leads into one class, and only that one hears
-    it."""
+    """You move the logits of all classes. The weight leads into one class, and no other
+    logit moves."""
     return [[z + change * a for z in row] for row, a in zip(logits, activations, strict=True)]
 
 

@@ -30,8 +30,9 @@ KERNEL_ENVIRONMENT = {
     "JUPYTER_PLATFORM_DIRS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     # glibc returns large freed tensors to the system; left alone, it comes to keep up to 32 MB each.
-    # Smaller ones come from a heap that grows and shrinks in large steps: small steps cost torch's
-    # convolutions a third of their speed.
+    # Smaller ones come from one heap for all threads, which grows and shrinks in large steps: small
+    # steps cost torch's convolutions a third of their speed.
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "MALLOC_TOP_PAD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
