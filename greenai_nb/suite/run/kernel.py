@@ -29,9 +29,8 @@ THREAD_VARIABLES = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENB
 KERNEL_ENVIRONMENT = {
     "JUPYTER_PLATFORM_DIRS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    # glibc returns large freed tensors to the system; left alone, it comes to keep up to 32 MB each.
-    # Smaller ones come from one heap for all threads, which grows and shrinks in large steps: small
-    # steps cost torch's convolutions a third of their speed.
+    # glibc returns large freed tensors to the system; left alone, it keeps up to 32 MB each. Others come
+    # from one heap for all threads, in large steps: small ones cost torch a third of its speed.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "MALLOC_TOP_PAD_": str(32 << 20),
