@@ -36,15 +36,17 @@ def welch_interval(
     """Difference of the means of two independent samples, and the ends of its interval at 95 %.
 
     mean_1 - mean_2 -+ t_nu sqrt(v_1 + v_2), with v = s^2 / n of each sample and Welch's degrees of
-    freedom nu = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)).
-    Raises ``ValueError`` for a sample of one. Source: Welch (1947).
+    freedom nu = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)); a sample of one is taken as
+    exact. Source: Welch (1947).
     """
-    if min(len(ours), len(theirs)) < 2:
-        raise ValueError(f"two samples of 2 or more are expected, got {len(ours)} and {len(theirs)}")
+    difference = float(np.mean(ours) - np.mean(theirs))
+    if min(len(ours), len(theirs)) == 1:
+        half = sum(float(high - mean) for mean, _, high in map(student_interval, (ours, theirs)))
+        return difference, difference - half, difference + half
     from scipy.stats import ttest_ind
 
     interval = ttest_ind(ours, theirs, equal_var=False).confidence_interval(CONFIDENCE)
-    return float(np.mean(ours) - np.mean(theirs)), float(interval.low), float(interval.high)
+    return difference, float(interval.low), float(interval.high)
 
 
 def bootstrap_interval(

@@ -20,8 +20,9 @@ def test_two_samples_differ_by_welchs_interval():
     half = stats.t.ppf(0.975, freedom) * (v + w) ** 0.5
     mean = 6 - 2.375
     assert welch_interval(ours, theirs) == pytest.approx((mean, mean - half, mean + half))
-    with pytest.raises(ValueError, match="2 or more are expected, got 1 and 4"):
-        welch_interval(ours[:1], theirs)
+    mean, low, high = student_interval(theirs)
+    assert welch_interval(ours[:1], theirs) == pytest.approx((3 - mean, 3 - high, 3 - low))
+    assert welch_interval(ours[:1], theirs[:1]) == (2, 2, 2)
 
 
 def test_the_bootstrap_is_that_of_another_library_and_leaves_out_what_is_not_finite():
