@@ -30,7 +30,7 @@ KERNEL_ENVIRONMENT = {
     "JUPYTER_PLATFORM_DIRS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     # glibc returns large freed tensors to the system; left alone, it keeps up to 32 MB each. Others come
-    # from one heap for all threads, in large steps: small ones cost torch a third of its speed.
+    # from one heap for all threads, in large steps: small steps cost torch a third of its speed.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "MALLOC_TOP_PAD_": str(32 << 20),

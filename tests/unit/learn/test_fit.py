@@ -1,4 +1,5 @@
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -38,6 +39,12 @@ def test_over_seeds_makes_each_network_after_its_seed_and_trains_it(tiny_data):
     assert accuracy_percent(together, tiny_data.test) == [
         100 * accuracy(fit.net, tiny_data.test) for fit in together
     ]
+
+
+def test_one_worker_trains_where_an_interrupt_arrives():
+    seen = []
+    over_seeds(lambda seed: mlp(4, 2), lambda net, seed: seen.append(threading.current_thread()), [0, 1])
+    assert seen == 2 * [threading.main_thread()]
 
 
 @pytest.mark.parametrize(
