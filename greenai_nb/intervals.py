@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,6 +10,20 @@ from numpy import ndarray as Array
 
 CONFIDENCE = 0.95
 MIDDLE = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the ends of its 95 % interval, from ``count`` repetitions.
+
+    ``doubt`` says why nothing can be concluded from it, such as a busy machine; it is empty otherwise.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+    doubt: str = ""
 
 
 def student_interval(

@@ -11,6 +11,7 @@ from typing import Any
 
 PACKAGES = ("greenai-nb", "torch", "numpy", "scipy", "papermill", "matplotlib")
 OWN_CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+INSTRUCTIONS = {"avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd"}
 NO_LIMIT = 2**60  # cgroup version 1 writes the largest page-aligned integer for no limit
 MB = 1_000_000
 INTERACTIVE_VARIABLE = "GREENAI_INTERACTIVE"
@@ -73,11 +74,13 @@ def _text(path: Path) -> str:
 
 
 def card() -> dict[str, Any]:
-    """Processor, cores, memory, system and versions, for a record or a benchmark."""
-    cpus = [line for line in _text(Path("/proc/cpuinfo")).splitlines() if line.startswith("model name")]
-    system_says = platform.processor() or platform.machine()
+    """Processor with its instruction sets, cores, memory, system and versions, for a record."""
+    lines = (line.partition(":") for line in _text(Path("/proc/cpuinfo")).splitlines())
+    cpu = {name.strip(): value.strip() for name, _, value in lines}
+    flags = cpu.get("flags", cpu.get("Features", "")).split()
     return {
-        "processor": cpus[0].partition(":")[2].strip() if cpus else system_says,
+        "processor": cpu.get("model name") or platform.processor() or platform.machine(),
+        "instructions": " ".join(sorted(INSTRUCTIONS & {*flags})) or "unknown",
         "cores": cores(),
         "memory_mb": memory_limit_mb(),
         "system": platform.platform(terse=True),

@@ -7,10 +7,12 @@ committed outputs of a notebook. All three ask here.
 import ast
 import functools
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+CELL_MAGIC = re.compile(r"\A\s*%%.*\n?")
 
 
 def imported(codes: Iterable[str], package: Path = PACKAGE) -> list[Path]:
@@ -36,7 +38,7 @@ def digest(*modules: str, package: Path = PACKAGE) -> str:
 @functools.cache
 def _imports(code: str | bytes, package: Path) -> list[Path]:
     names = []
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(_parsed(code)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -48,3 +50,32 @@ def _imports(code: str | bytes, package: Path) -> list[Path]:
             stem = package.joinpath(*rest)
             paths += [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
     return paths
+
+
+def _parsed(code: str | bytes) -> ast.AST:
+    """Code as a tree; of a notebook's cell, with its magics; nothing, where it is no Python."""
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError):
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        text = code if isinstance(code, str) else code.decode(errors="replace")
+        try:
+            return ast.parse(TransformerManager().transform_cell(CELL_MAGIC.sub("", text)))
+        except (SyntaxError, ValueError):
+            return ast.Module([], [])
+
+
+def contents(path: Path) -> str:
+    """A hash of a file, or of all files in a folder, read once for as long as sizes and times stay."""
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    seen = ((each, each.stat()) for each in files if each.is_file())
+    return _digest(path, tuple((each, stat.st_size, stat.st_mtime_ns) for each, stat in seen))
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for file, size, _ in files:
+        total.update(f"{file.relative_to(path).as_posix()} {size} ".encode() + file.read_bytes())
+    return total.hexdigest()[:16]

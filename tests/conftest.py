@@ -1,6 +1,7 @@
 """What several tests share: small data, and a project of small notebooks."""
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from hypothesis import settings
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.data.datasets import Dataset, Split
-from greenai_nb.lesson import exercises, predictions
+from greenai_nb.lesson import exercises, predictions, project
 from greenai_nb.machine import INTERACTIVE_VARIABLE
+from greenai_nb.suite import cli
 
 os.environ["GREENAI_STORE"] = "off"  # a test of a training trains
 
@@ -84,3 +86,18 @@ def displayed(monkeypatch):
         "IPython.display.display", lambda data, metadata=None, raw=False: found.append((data, metadata))
     )
     return found
+
+
+@pytest.fixture
+def greenai(small_project, monkeypatch, capsys):
+    """Call the command line in this process, on the small project: exit code and what was printed."""
+    monkeypatch.setattr(project, "root", lambda: small_project)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["greenai", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        printed = capsys.readouterr()
+        return exit_.value.code or 0, printed.out + printed.err
+
+    return call

@@ -2,7 +2,7 @@
 
 | back end   | what it reads                                        | provenance | options              |
 |------------|------------------------------------------------------|------------|----------------------|
-| auto       | RAPL, with NVML where there are GPUs; else vcpu      | either     | powercap             |
+| auto       | RAPL, or else vcpu; with RAPL, NVML where it answers | either     | powercap             |
 | rapl       | the processors' counters                             | measured   | powercap             |
 | nvml       | the GPUs' counters                                   | measured   | gpus                 |
 | vcpu       | own CPU seconds x the draw of a busy virtual one     | estimated  |                      |
@@ -13,9 +13,8 @@ RAPL on a ``replay.PowercapTree`` is replayed as well. Counters hold whole devic
 interval, and look at a reading's ``contaminated``.
 """
 
-import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,34 +33,37 @@ from greenai_nb.energy.reading import Reading
 __all__ = ["Meter", "packages"]
 
 
-class _Both(BackEnd):
-    """Processors and GPUs, both measured, in one reading."""
+class _Together(BackEnd):
+    """Back ends of one provenance that run at once, and what is there and none of them counts."""
 
-    provenance = "measured"
-
-    def __init__(self, *sources: BackEnd) -> None:
-        self._sources = sources
+    def __init__(self, sources: Sequence[BackEnd], uncounted: Sequence[str]) -> None:
+        self._sources, self._uncounted = sources, uncounted
         self.name = "+".join(source.name for source in sources)
+        self.provenance = sources[0].provenance
 
     def read(self, time_s: float, cpu_s: float) -> Reading:
-        processors, gpus = (source.read(time_s, cpu_s) for source in self._sources)
-        return replace(processors + gpus, time_s=time_s, cpu_s=cpu_s)
+        first, *others = (source.read(time_s, cpu_s) for source in self._sources)
+        whole = sum(others, start=first)
+        method = "; ".join([whole.method, *self._uncounted])
+        return replace(whole, method=method, time_s=first.time_s, cpu_s=first.cpu_s)
 
 
 def _auto(powercap: Path = POWERCAP) -> BackEnd:
-    """The best back end that answers; an estimate says what it leaves out."""
-    remark, gpus = "", None
-    with contextlib.suppress(OSError):
-        gpus = Nvml()
-    try:
-        processors = Rapl(powercap)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError):
-        remark = "; RAPL is there and cannot be read, Meter('rapl') says why"
-    else:
-        return _Both(processors, gpus) if gpus and processors.provenance == "measured" else processors
-    return CpuModel(remark + ("; GPUs not counted, Meter('nvml') reads them" if gpus else ""))
+    """The best back ends that answer; the method names what is there and is not counted."""
+    found: dict[str, BackEnd] = {}
+    uncounted = []
+    for name, what, options in (("rapl", "RAPL", (powercap,)), ("nvml", "GPUs", ())):
+        try:
+            found[name] = BACKENDS[name](*options)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            uncounted.append(f"{what} not counted, Meter({name!r}) says why")
+    processors, gpus = found.get("rapl") or CpuModel(), found.get("nvml")
+    if gpus and gpus.provenance != processors.provenance:
+        uncounted.append("GPUs not counted, Meter('nvml') reads them")
+        gpus = None
+    return _Together([processors, gpus] if gpus else [processors], uncounted)
 
 
 BACKENDS: dict[str, Callable[..., BackEnd]] = {

@@ -55,6 +55,11 @@ class Reading:
     cpu_limit: float | None = None
     memory_limit_mb: float | None = None
 
+    @property
+    def contamination(self) -> str:
+        """Whether the machine was clean, contaminated, or, over too short a time, unknown."""
+        return {False: "clean", True: "contaminated", None: "unknown"}[self.contaminated]
+
     @classmethod
     def exact(
         cls, energy_j: float, provenance: str, method: str, time_s: float, cpu_s: float, **known: Any

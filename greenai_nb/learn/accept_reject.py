@@ -34,6 +34,7 @@ from torch import nn
 from greenai_nb.checks import finite, non_negative
 from greenai_nb.learn.cached_forward import CachedForward, Images, Labels, summed_loss
 from greenai_nb.learn.moves import Asymmetric, Move, Parameters, Proposal, Selection, Values, named
+from greenai_nb.nets.weights import check_shapes
 from greenai_nb.theory.prior import Prior
 
 SAME_LOSS = 1e-6
@@ -121,6 +122,7 @@ def steps(
     there, images that are not finite, labels that are no class, a start without a finite loss or prior
     density, and a network that gives two losses for the same weights.
     """
+    check_shapes(net)
     weights = {name: weight.detach() for name, weight in net.named_parameters()}
     check_target(weights, [move.selection for move in moves], priors, inverse_temperature)
     check_data(net.eval(), images, labels, batch_size)

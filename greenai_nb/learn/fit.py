@@ -1,15 +1,16 @@
 """What training returns, whichever way it went, and one fit for each seed."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from greenai_nb.data.datasets import Split
+from greenai_nb.nets.weights import copied
 
 ACCURACY_BATCH = 2000
 MOVES = ("step", "layer", "proposal", "tried", "accepted", "refused_early", "visited")
@@ -82,10 +83,10 @@ def multiply_accumulates(net: nn.Module, images: Tensor) -> int:
 
     Torch's own counter gives the same numbers, and takes a second or two to start.
     """
-    products, twin = list[int](), copy.deepcopy(net).eval()
+    products, twin = list[int](), copied(net).eval()
 
-    def add(layer: nn.Module, _given: object, output: Tensor) -> None:
-        products.append(output.numel() * layer.get_parameter("weight")[0].numel())
+    def add(layer: Any, _given: object, output: Tensor) -> None:
+        products.append(output.numel() * layer.weight[0].numel())
 
     for layer in twin.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):

@@ -25,7 +25,7 @@ from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.fit import Fit, accuracy, multiply_accumulates
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.sign import CLIP
-from greenai_nb.nets.weights import binary_layers, prunable_weights
+from greenai_nb.nets.weights import binary_layers, copied, prunable_weights
 
 BACKWARD_COST = 2
 
@@ -56,18 +56,19 @@ def fit_sgd(
     epoch returns what the finished epochs gave. Warns of hidden units that start as copies, which
     gradients keep alike, and of a loss that is no longer a number. Raises ``ValueError`` before any
     training for a setting out of range, a label that is no class, and images or a start with NaN or
-    infinity.
+    infinity, for a network without weights to train, and what ``copied`` raises.
     Source: Robbins and Monro (1951); Parikh and Boyd, *Proximal algorithms* (2014), section 4.2.
     """
     whole(epochs=epochs, batch_size=batch_size, patience=epochs if patience is None else patience)
     positive(learning_rate=learning_rate)
     non_negative(l1=l1)
+    net = copied(net)
     _check(net, data)
     _warn_of_copies(net)
     settings: dict[str, object] = {"trainer": "SGD with L1" if l1 else "SGD", "epochs": epochs}
     settings |= {"learning_rate": learning_rate, "batch_size": batch_size, "l1": l1}
     settings |= {"patience": patience, "seed": seed}
-    net, generator = copy.deepcopy(net), torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     images, labels = data.train.scaled(), data.train.labels
     batches, per_image = -(-len(labels) // batch_size), multiply_accumulates(net, images[:1])
     descent, rows = _Descent(net, l1), list[dict[str, float]]()
@@ -139,6 +140,8 @@ class _Descent:
 
 
 def _check(net: nn.Module, data: Dataset) -> None:
+    if not any(weight.requires_grad for weight in net.parameters()):
+        raise ValueError("no weight of the network requires a gradient: call net.requires_grad_() first")
     classes = len(data.class_names)
     numbers = {f"the network's {name}": weight for name, weight in net.state_dict().items()}
     for part, split in (("train", data.train), ("validation", data.validation)):

@@ -10,7 +10,6 @@ the work is done all the same. Fits that an interrupt cut short are not kept. Wh
 is set, a time in seconds since 1970, only later results count.
 """
 
-import copy
 import functools
 import hashlib
 import inspect
@@ -37,6 +36,7 @@ from greenai_nb.data.datasets import Dataset
 from greenai_nb.files import write_atomic
 from greenai_nb.learn.fit import Fit
 from greenai_nb.machine import is_interactive
+from greenai_nb.nets.weights import copied
 from greenai_nb.sources import digest
 
 FOLDER_VARIABLE, SINCE_VARIABLE = "GREENAI_STORE", "GREENAI_TRAINED_SINCE"
@@ -239,7 +239,7 @@ def _unpacked(arrays: Mapping[str, Array], about: Mapping[str, Any], net: Any) -
         parts[part][rest] = array
     if "settings" not in about:
         return pd.DataFrame(parts["table"])
-    trained = copy.deepcopy(net)
+    trained = copied(net)
     trained.load_state_dict({name: torch.from_numpy(array) for name, array in parts["net"].items()})
     trace, moves = pd.DataFrame(parts["trace"]), pd.DataFrame(parts["moves"])
     return Fit(trained.eval(), trace, about["settings"], moves, remembered=True)

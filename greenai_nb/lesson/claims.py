@@ -4,6 +4,7 @@
 the metric, the interval in which the metric must lie, and the profiles at which it is judged.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +12,17 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import msgspec.yaml
+import msgspec
 import numpy as np
 
-from greenai_nb.checks import UsageError
-from greenai_nb.intervals import student_interval, welch_interval
+from greenai_nb.checks import UsageError, nearest
+from greenai_nb.files import read_as
+from greenai_nb.intervals import Estimate, student_interval, welch_interval
 from greenai_nb.lesson.project import root
 
 MIN_SEEDS = 3
 HOLDS, FAILS, UNDECIDED, RECORDED = "holds", "fails", "undecided", "recorded"
+FEW = f"a verdict needs {MIN_SEEDS} repetitions or more"
 
 
 class Amendment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +35,11 @@ class Amendment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A sentence that numbers can confirm or contradict."""
+    """A sentence that numbers can confirm or contradict.
+
+    A ``clock`` is judged only where the machine was quiet. ``equivalence`` says that two things cost
+    the same up to the bounds; it holds where the whole interval of their ratio lies within these.
+    """
 
     id: str
     sentence: str
@@ -40,70 +47,120 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notebook: str
     metric: str
     unit: str
-    provenance: str
-    judged_at: tuple[str, ...]
+    provenance: Literal["measured", "estimated", "counted", "derived", "quoted", "replayed"]
+    judged_at: list[str]
     at_least: float = -math.inf
     at_most: float = math.inf
+    clock: bool = False
+    equivalence: bool = False
     amended: Amendment | None = None
 
     @property
     def expected(self) -> str:
         """The interval in words."""
         if math.isinf(self.at_least):
-            return f"at most {self.at_most:g} {self.unit}".strip()
+            return f"at most {plain(self.at_most)} {self.unit}".strip()
         if math.isinf(self.at_most):
-            return f"at least {self.at_least:g} {self.unit}".strip()
-        return f"{self.at_least:g} to {self.at_most:g} {self.unit}".strip()
+            return f"at least {plain(self.at_least)} {self.unit}".strip()
+        ends = f"{plain(self.at_least)} to {plain(self.at_most)} {self.unit}".strip()
+        return f"the same, within {ends}" if self.equivalence else ends
+
+    def fault(self, profiles: Sequence[str]) -> str:
+        """What is wrong with the claim, in words; empty where nothing is."""
+        low, high = self.at_least, self.at_most
+        if math.isinf(low) and math.isinf(high):
+            return "needs at_least or at_most"
+        if low > high:
+            return f"expects at least {low:g} and at most {high:g}, which no number can be"
+        if self.equivalence and math.isinf(high - low):
+            return "says that two things are the same and needs both at_least and at_most"
+        if unknown := [name for name in self.judged_at if profiles and name not in profiles]:
+            return f"is judged at {unknown[0]!r}, which is no profile. {nearest(unknown[0], profiles)}"
+        return ""
 
 
 @dataclass(frozen=True)
 class Obtained:
-    """A metric's mean over repetitions, with its confidence interval, and the verdict."""
+    """A metric's mean with its interval, the verdict, and the reason where it was not judged."""
 
     value: float
     low: float
     high: float
     count: int
     verdict: str
+    reason: str = ""
 
 
 def load_claims(path: Path | None = None) -> dict[str, Claim]:
-    """Read the claims by id. Raises ``UsageError`` where one is not complete."""
+    """Read the claims by id. Raises ``UsageError`` where one is not complete or makes no sense."""
     path = path or root() / "claims.yaml"
+    content = path.read_bytes() if path.is_file() else b""
+    profiles = sorted(file.stem for file in path.parent.glob("notebooks/profiles/*.yaml"))
+    return dict(_claims(path, content, tuple(profiles)))
+
+
+@functools.lru_cache(maxsize=4)
+def _claims(path: Path, content: bytes, profiles: tuple[str, ...]) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
-    for declared in msgspec.yaml.decode(path.read_bytes()):
-        try:
-            claim = msgspec.convert(declared, Claim)
-        except msgspec.ValidationError as error:
-            raise UsageError(f"claim {declared.get('id')} in {path.name}: {error}") from None
-        if math.isinf(claim.at_least) and math.isinf(claim.at_most):
-            raise UsageError(f"claim {claim.id} in {path.name} needs at_least or at_most")
+    for claim in read_as(path, list[Claim], content):
+        if fault := claim.fault(profiles):
+            raise UsageError(f"claim {claim.id} in {path.name} {fault}.")
         if claim.id in claims:
-            raise UsageError(f"claim {claim.id} stands twice in {path.name}")
+            raise UsageError(f"claim {claim.id} stands twice in {path.name}.")
         claims[claim.id] = claim
     return claims
 
 
 def judge(
-    claim: Claim, values: Sequence[float], profile: str, minus: Sequence[float] | None = None
+    claim: Claim,
+    values: float | Sequence[float] | Estimate,
+    profile: str,
+    minus: Sequence[float] | None = None,
+    reduced: str = "",
 ) -> Obtained:
-    """Compare the values, or by how much their mean exceeds that of others, with what the claim expects.
+    """Hold an estimate, one value a repetition, or an exact number, against what the claim expects.
 
     It *holds* if the whole interval lies where the claim says, *fails* if none of it does, and is
-    *undecided* between, or with two values only. At profiles that are too small to judge by, the
-    values are *recorded*.
+    *undecided* between, from fewer than three repetitions, and where the estimate is in doubt. At
+    profiles that are too small to judge by, and in a run that is ``reduced``, which says how, it is
+    *recorded*. With ``minus`` the values' mean is taken less the mean of those. Raises ``UsageError``
+    where a claim on what varies gets a bare number, or a clock no word on the machine.
     """
-    count = min(map(len, (values, values if minus is None else minus)))
-    if minus is None:
-        value, low, high = map(float, student_interval(np.asarray(values)))
-    else:
-        value, low, high = welch_interval(np.asarray(values), np.asarray(minus))
+    if claim.clock and not isinstance(values, Estimate):
+        raise UsageError(f"claim {claim.id} is about a clock: judge it by an Estimate of compare")
+    if claim.provenance == "measured" and not isinstance(values, Estimate) and np.ndim(values) == 0:
+        raise UsageError(f"claim {claim.id} is measured: judge it by a list, one value a repetition")
+    got, reason = _estimate(values, minus), ""
     if profile not in claim.judged_at:
         verdict = RECORDED
-    elif not math.isfinite(value) or high < claim.at_least or low > claim.at_most:
+    elif reduced:
+        verdict, reason = RECORDED, reduced
+    elif got.doubt:
+        verdict, reason = UNDECIDED, got.doubt
+    elif not math.isfinite(got.value) or got.high < claim.at_least or got.low > claim.at_most:
         verdict = FAILS
-    elif 1 < count < MIN_SEEDS or low < claim.at_least or high > claim.at_most:
-        verdict = UNDECIDED
-    else:
+    elif claim.at_least <= got.low and got.high <= claim.at_most:
         verdict = HOLDS
-    return Obtained(value, low, high, count, verdict)
+    else:
+        verdict = UNDECIDED
+    return Obtained(got.value, got.low, got.high, got.count, verdict, reason)
+
+
+def _estimate(values: float | Sequence[float] | Estimate, minus: Sequence[float] | None) -> Estimate:
+    if isinstance(values, Estimate):
+        return values
+    if minus is None and np.ndim(values) == 0:
+        return Estimate(float(values), float(values), float(values), 1)  # type: ignore[arg-type]
+    ours = np.asarray(values, float)
+    count = min(map(len, (ours, ours if minus is None else minus)))
+    doubt = FEW if count < MIN_SEEDS else ""
+    if minus is None:
+        value, low, high = map(float, student_interval(ours))
+    else:
+        value, low, high = welch_interval(ours, np.asarray(minus, float))
+    return Estimate(value, low, high, count, doubt)
+
+
+def plain(number: float) -> str:
+    """A number as a person writes it: a count whole, another one short."""
+    return f"{number:.0f}" if math.isfinite(number) and number == round(number) else f"{number:.5g}"

@@ -1,7 +1,6 @@
 """The calls that make a notebook a lesson: check its parameters, record, claim, write its receipt."""
 
 import dataclasses
-import json
 import linecache
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,13 +9,17 @@ from typing import Any
 import numpy as np
 
 from greenai_nb.checks import UsageError, nearest
+from greenai_nb.files import read_as
+from greenai_nb.intervals import Estimate
 from greenai_nb.lesson import claims, records
-from greenai_nb.lesson.parameters import Parameter, declared, is_parameters_cell, resolve
-from greenai_nb.lesson.project import STAMP, current_notebook, notebooks, profile
+from greenai_nb.lesson.parameters import Parameter, declared, is_parameters_cell, reductions, resolve
+from greenai_nb.lesson.project import STAMP, current_notebook, notebooks, profile, profile_values
 from greenai_nb.machine import peak_ram_mb
 
 INJECTED = "# Parameters"  # how papermill begins the cell that it adds
 ASSIGNED = re.compile(r"^(\w+) = ", re.MULTILINE)
+
+_reduced = ""  # how the run at hand is smaller than its profile, as the last check found
 
 
 def check(namespace: Mapping[str, Any]) -> Any:
@@ -34,7 +37,8 @@ def check(namespace: Mapping[str, Any]) -> Any:
     injected = "\n".join(cell for cell in cells[last + 1 :] if cell.startswith(INJECTED))
     names = [*parameters, *ASSIGNED.findall(injected)]
     values = resolve(parameters, {name: namespace.get(name) for name in names}, "this notebook")
-    _print_values(parameters, values)
+    global _reduced
+    _reduced = _print_values(parameters, values)
     constants = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return dataclasses.make_dataclass("Parameters", list(constants), frozen=True)(**constants)
 
@@ -45,25 +49,32 @@ def record(name: str, value: float, unit: str, provenance: str) -> None:
     records.emit([records.new(name, value, unit, provenance)], text)
 
 
-def claim(claim_id: str, values: float | Sequence[float], minus: Sequence[float] | None = None) -> None:
-    """Judge a claim of ``claims.yaml`` by a number, or by one number a seed, and show the verdict.
+def claim(
+    claim_id: str, values: float | Sequence[float] | Estimate, minus: Sequence[float] | None = None
+) -> None:
+    """Judge a claim of ``claims.yaml`` and show the verdict.
 
-    With ``minus`` it is judged by the difference of two means, over seeds that need not be paired.
+    It is judged by one number a seed, by an estimate with its interval, or, where nothing varies, by a
+    number. With ``minus`` it is judged by the difference of two means, over seeds that need not be
+    paired. What was measured needs an interval, and a clock an estimate that knows the machine.
     """
     known = claims.load_claims()
     if claim_id not in known:
         raise UsageError(f"no claim {claim_id!r} in claims.yaml. {nearest(claim_id, known)}")
     asked = known[claim_id]
     others = None if minus is None else [*map(float, minus)]
-    got = claims.judge(asked, np.atleast_1d(values).tolist(), profile(), others)
+    got = claims.judge(asked, values, profile(), others, _reduced)
     judgement = {"claim": claim_id, "lo": got.low, "hi": got.high, "verdict": got.verdict}
-    judged = records.new(asked.metric, got.value, asked.unit, asked.provenance, **judgement)
-    obtained = f"{got.value:.5g} {asked.unit}".strip()
+    judged = records.new(
+        asked.metric, got.value, asked.unit, asked.provenance, **judgement, reason=got.reason or None
+    )
+    obtained = f"{claims.plain(got.value)} {asked.unit}".strip()
     if got.count > 1:
-        counts = f"{got.count}" if others is None else f"{np.size(values)} and {len(others)}"
+        counts = f"{got.count}" if others is None else f"{np.size(np.asarray(values))} and {len(others)}"
         obtained += f" [{got.low:.4g}, {got.high:.4g}], n = {counts}"
     compared = f"expected {asked.expected}, obtained {obtained} ({asked.provenance})"
-    records.emit([judged], f"claim {claim_id}: {got.verdict}\n  {asked.sentence}\n  {compared}")
+    verdict = f"{got.verdict}, because {got.reason}" if got.reason else got.verdict
+    records.emit([judged], f"claim {claim_id}: {verdict}\n  {asked.sentence}\n  {compared}")
 
 
 def receipt(reading: Any, fits: Iterable[Any] = (), **operations: float) -> None:
@@ -107,18 +118,26 @@ def _executed_cells(namespace: Mapping[str, Any]) -> list[str]:
     return history or ["".join(cached[2]) for cached in texts]
 
 
-def _print_values(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
-    """Show the values, and what the notebook needed when its outputs were recorded."""
+def _print_values(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> str:
+    """Show the values, and what the notebook needed when its outputs were recorded.
+
+    Gives how the values are smaller than those of the profile, in words; empty where they are not.
+    """
     width = max(map(len, parameters))
     changed = {name for name, parameter in parameters.items() if values[name] != parameter.default}
     for name, value in values.items():
         default = f"  (default {parameters[name].default!r})" if name in changed else ""
         print(f"{name:{width}} = {value!r}{default}")
     path = notebooks() / f"{current_notebook()}.ipynb"
-    stamp = json.loads(path.read_bytes())["metadata"].get(STAMP, {}) if path.is_file() else {}
-    if "time_s" not in stamp:
+    stamp = read_as(path, dict).get("metadata", {}).get(STAMP, {}) if path.is_file() else {}
+    if "time_s" in stamp:
+        cost = f"{stamp['time_s'] / 60:.1f} minutes on one core, {stamp['peak_ram_mb']:.0f} MB"
+        differ = f"with the defaults it took {cost}; these values differ"
+        print(differ if changed else f"predicted: {cost}, as last recorded")
+    else:
         print("minutes and memory: not recorded yet for this notebook")
-        return
-    cost = f"{stamp['time_s'] / 60:.1f} minutes on one core, {stamp['peak_ram_mb']:.0f} MB"
-    differ = f"with the defaults it took {cost}; these values differ"
-    print(differ if changed else f"predicted: {cost}, as last recorded")
+    own = {name: parameter.default for name, parameter in parameters.items()}
+    full = own | stamp.get("parameters", {}) | profile_values(path.stem)
+    if reduced := reductions(values, full):
+        print(f"claims are recorded and not judged: {reduced}")
+    return reduced

@@ -6,7 +6,9 @@ after *in* or *one of*, what it may be:
     proposals: int = 100_000  # steps of the chain, in [10, 10_000_000]
     rule: str = "by_layer"  # which weights go first, one of {"by_layer", "by_network"}
 
-Types are ``int``, ``float``, ``bool``, ``str`` and lists of them; a range holds for each item.
+Types are ``int``, ``float``, ``bool``, ``str`` and lists of them; a range holds for each item. A list
+has at least one item, unless its comment says that it *may be empty*, and seeds are all different. A
+text whose comment speaks of a *folder* or a *file* is the path of one.
 """
 
 import ast
@@ -24,7 +26,10 @@ from greenai_nb.checks import UsageError, nearest
 SCALARS = {"int": int, "float": float, "bool": bool, "str": str}
 YES_NO = {"yes": True, "no": False}
 RANGE = re.compile(r"\bin \[([^,\]]+),([^,\]]+)\]")
+HALF_OPEN = re.compile(r"\bin (?:\([^,)\]]+,[^,)\]]+[\])]|\[[^,)\]]+,[^,)\]]+\))")
 CHOICES = re.compile(r"\bone of (\{.+\})")
+PATH = re.compile(r"\b(folder|file)\b")
+NO_SIZES = {"seed", "threads", "workers"}  # a smaller one makes no smaller run
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,25 @@ class Parameter:
     annotation: Any
     expected: str
 
+    @property
+    def is_path(self) -> bool:
+        """Whether its text names a file or a folder, on whose content a result depends."""
+        return self.kind == "str" and bool(PATH.search(self.help))
+
     def cast(self, value: Any) -> Any:
         """Turn a value, or a text from a command line, into this type. ``UsageError`` if it is none."""
         if self.items and isinstance(value, str):
             value = _split_list(value)
+        expected = f"expected {self.expected} ({self.help}). The default is {self.default!r}."
         try:
-            return msgspec.convert(_in_python(value, self.kind), self.annotation, strict=False)
+            found = msgspec.convert(_in_python(value, self.kind), self.annotation, strict=False)
         except msgspec.ValidationError:
-            expected = f"expected {self.expected} ({self.help}). The default is {self.default!r}."
             raise UsageError(f"parameter {self.name} is {value!r}, {expected}") from None
+        if self.items and not found and "may be empty" not in self.help:
+            raise UsageError(f"parameter {self.name} is empty, {expected}")
+        if self.items and self.name.endswith("seeds") and len(found) > len({*found}):
+            raise UsageError(f"parameter {self.name} is {value!r}, {expected} Each seed counts once.")
+        return found
 
 
 def declared(source: str) -> dict[str, Parameter]:
@@ -63,6 +78,8 @@ def declared(source: str) -> dict[str, Parameter]:
         text = line.partition("#")[2].strip()
         if not text:
             raise UsageError(f"a parameter needs a comment that says what it is: {line}")
+        if node.target.id in parameters:
+            raise UsageError(f"parameter {node.target.id} stands twice: {line}")
         parameters[node.target.id] = _parameter(node, text)
     return parameters
 
@@ -93,8 +110,23 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"a parameter is given as name=value, got {text!r}")
+        if name.strip() in pairs:
+            raise UsageError(f"parameter {name.strip()} is given twice: once, or use greenai sweep")
         pairs[name.strip()] = value.strip()
     return pairs
+
+
+def reductions(values: Mapping[str, Any], full: Mapping[str, Any]) -> str:
+    """How values make a smaller run than those of the profile: counts below, or shorter lists."""
+    said = []
+    for name, value in values.items():
+        size, whole = value, full.get(name)
+        if isinstance(value, list) and isinstance(whole, list):
+            size, whole = len(value), len(whole)
+        if type(size) is type(whole) is int and size < whole and name not in NO_SIZES:
+            said.append(f"{name} has {size}" if isinstance(value, list) else f"{name} is {size}")
+            said[-1] += f" where the profile has {whole}"
+    return ", ".join(said)
 
 
 def _parameter(node: ast.AnnAssign, text: str) -> Parameter:
@@ -109,11 +141,17 @@ def _parameter(node: ast.AnnAssign, text: str) -> Parameter:
         if options := CHOICES.search(text):
             choices = sorted(ast.literal_eval(options[1]))
             annotation, expected = Literal[*choices], f"{expected}, one of {str(choices)[1:-1]}"
+        elif half := HALF_OPEN.search(text):
+            raise UsageError(f"parameter {name} has the range {half[0][3:]}: write [lowest, highest]")
         elif limits := RANGE.search(text):
             low, high = (SCALARS[kind](limit) for limit in limits.groups())
+            if low > high:
+                raise UsageError(f"parameter {name} has an empty range: {text}")
             annotation = Annotated[annotation, msgspec.Meta(ge=low, le=high)]
             expected += f" in [{low:g}, {high:g}]"
-    except (ValueError, TypeError, SyntaxError):
+    except UsageError:
+        raise
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise UsageError(f"parameter {name} needs a literal value and range: {text}") from None
     items = kind != type_name
     annotation = list[annotation] if items else annotation

@@ -1,6 +1,7 @@
 """Predictions: ask a reader for a probability before an answer is shown, and score it afterwards."""
 
 import math
+from typing import Annotated
 
 import msgspec
 
@@ -14,7 +15,7 @@ class Prediction(msgspec.Struct, frozen=True):
     """A statement, the probability that a reader gave it, and whether it turned out true."""
 
     statement: str
-    probability: float
+    probability: Annotated[float, msgspec.Meta(ge=MIN_PROBABILITY, le=MAX_PROBABILITY)]
     happened: bool | None = None
 
     @property
@@ -37,9 +38,10 @@ def predict(question: str, statement: str, probability: float | None) -> None:
     if probability is None:
         print("not predicted yet: give it a probability above, such as 0.7, and run the cell again")
         return
-    if not MIN_PROBABILITY <= probability <= MAX_PROBABILITY:
+    is_number = isinstance(probability, int | float)
+    if not (is_number and MIN_PROBABILITY <= probability <= MAX_PROBABILITY):
         expected = f"a probability in [{MIN_PROBABILITY}, {MAX_PROBABILITY}]"
-        raise UsageError(f"a prediction is {expected}, got {probability!r}: write 0.7 for 70 %")
+        raise UsageError(f"a prediction is {expected}, got {probability!r}: write 0.7 for 70 %.")
     predictions = PREDICTIONS.load()
     if question in predictions and predictions[question].happened is not None:
         first = predictions[question].probability

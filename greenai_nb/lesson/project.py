@@ -1,11 +1,14 @@
 """Paths in a checkout, and the environment variables through which a run informs its notebooks."""
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import greenai_nb
 from greenai_nb.checks import UsageError
+from greenai_nb.files import read_as
 
 ROOT_VARIABLE = "GREENAI_ROOT"
 RESULTS_VARIABLE = "GREENAI_RESULTS"
@@ -13,14 +16,22 @@ PROFILE_VARIABLE = "GREENAI_PROFILE"
 NOTEBOOK_VARIABLE = "GREENAI_NOTEBOOK"
 TRAINED_SINCE_VARIABLE = "GREENAI_TRAINED_SINCE"  # read by learn.store
 DEFAULT_PROFILE = "tutorial"
+ALL = "all"  # in a profile, the parameters of every notebook that has them
 STAMP = "greenai"  # the notebook metadata in which the runner says what made the outputs
 
 
 @cache
 def root() -> Path:
-    """The checkout: ``GREENAI_ROOT``, or the nearest folder above the package or here with claims."""
+    """The checkout: ``GREENAI_ROOT``, or the nearest folder above the package or here with claims.
+
+    Raises ``UsageError`` where that is no checkout.
+    """
     if asked := os.environ.get(ROOT_VARIABLE):
-        return Path(asked)
+        given = Path(asked).expanduser().resolve()
+        if not ((given / "claims.yaml").is_file() and [*given.glob("notebooks/[0-9]*.ipynb")]):
+            none = f"{ROOT_VARIABLE} is {asked!r}, where there are no claims.yaml and no notebooks"
+            raise UsageError(f"{none}. Name a checkout or a workspace of greenai-nb, or unset it.")
+        return given
     package = Path(greenai_nb.__file__).resolve().parent
     for folder in (*package.parents, Path.cwd(), *Path.cwd().parents):
         if (folder / "claims.yaml").is_file():
@@ -37,6 +48,19 @@ def notebooks() -> Path:
 def profile() -> str:
     """The profile that a notebook runs at, ``tutorial`` unless a run says otherwise."""
     return os.environ.get(PROFILE_VARIABLE, DEFAULT_PROFILE)
+
+
+def read_profile(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Parameters by notebook, and under ``all`` those of every notebook, in a folder of notebooks."""
+    return read_as(folder / "profiles" / f"{name}.yaml", dict[str, dict[str, Any]])
+
+
+def profile_values(notebook: str) -> dict[str, Any]:
+    """What the profile at hand says of a notebook's parameters, as far as it is one of the project's."""
+    with suppress(UsageError):
+        values = read_profile(notebooks(), profile())
+        return values.get(ALL, {}) | values.get(notebook, {})
+    return {}
 
 
 def results() -> Path:

@@ -4,14 +4,17 @@ Nothing is sent anywhere. Runs without a reader neither write nor read such file
 notebooks are the same for all.
 """
 
+import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from greenai_nb.files import write_atomic
+from greenai_nb.checks import UsageError
+from greenai_nb.files import read_as, write_atomic
 from greenai_nb.lesson.project import root
 from greenai_nb.machine import is_interactive
 
@@ -25,14 +28,18 @@ class ReaderFile:
     kind: Any
 
     def load(self) -> dict[str, Any]:
-        """All that is stored; a file that cannot be read is reported, and counts as empty."""
+        """All that is stored; a file that cannot be read is laid aside, and counts as empty."""
         path = self._path()
         if path is None or not path.is_file():
             return {}
         try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, self.kind])
-        except (OSError, msgspec.DecodeError):
-            print(f"{path.name} cannot be read, so {self.content} starts anew")
+            return read_as(path, dict[str, self.kind])
+        except UsageError as error:
+            free = (path.with_suffix(f".{n}.damaged") for n in itertools.count(1))
+            aside = next(each for each in free if not each.exists())
+            with suppress(OSError):
+                path.replace(aside)
+            print(f"{error}\nSo {self.content} starts anew; what was there lies in {aside.name}.")
             return {}
 
     def store(self, values: Mapping[str, Any]) -> None:

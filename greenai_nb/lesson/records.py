@@ -4,13 +4,15 @@ A record is a display output of the private type below, beside a line of text fo
 survives papermill, nbval and every export. A run gathers them into ``records.jsonl``.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from greenai_nb.checks import PROVENANCES, UsageError
+from greenai_nb.files import read_as
 from greenai_nb.lesson.project import results
 
 if TYPE_CHECKING:
@@ -18,9 +20,30 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
+RECORDS = "records.jsonl"
 MIME = "application/vnd.greenai.record+json"
-JUDGEMENT = ("claim", "lo", "hi", "verdict")
-FIELDS = ("notebook", "name", "value", "unit", "provenance", *JUDGEMENT, "parameters", "seed", "profile")
+JUDGEMENT = ("claim", "lo", "hi", "verdict", "reason")
+
+
+class Record(msgspec.Struct):
+    """A number of a run, with what it is, how it was obtained, and the verdict where it was judged."""
+
+    notebook: str
+    name: str
+    value: float | None
+    unit: str
+    provenance: str
+    claim: str | None = None
+    lo: float | None = None
+    hi: float | None = None
+    verdict: str | None = None
+    parameters: dict[str, Any] = {}
+    seed: Any = None
+    profile: str = ""
+    reason: str | None = None
+
+
+FIELDS = Record.__struct_fields__
 
 
 def emit(records: Iterable[Json], text: str) -> None:
@@ -31,7 +54,7 @@ def emit(records: Iterable[Json], text: str) -> None:
 
 
 def new(name: str, value: float, unit: str, provenance: str, **judgement: Any) -> dict[str, Any]:
-    """One record as a notebook knows it, with ``claim``, ``lo``, ``hi`` and ``verdict`` where judged.
+    """One record as a notebook knows it, with the fields of ``JUDGEMENT`` where it was judged.
 
     A number that is not finite was not obtained and is None, since JSON has no NaN and no infinity.
     Raises ``UsageError`` for an unknown provenance.
@@ -62,11 +85,14 @@ def complete(records: Iterable[Json], name: str, parameters: Json, profile: str)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run. Raises ``UsageError`` where there are none."""
-    path = folder / "records.jsonl"
-    if not path.is_file():
+    """The records of a run. Raises ``UsageError`` where there are none, or a line is no record."""
+    path = folder / RECORDS
+    content = path.read_bytes() if path.is_file() else b""
+    if not content.strip():
         raise UsageError(f"no records in {folder}. Run the walk first: make run")
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    lines = enumerate(content.split(b"\n"))  # each after as many empty ones, so that errors count right
+    found = (read_as(path, Record, b"\n" * above + line) for above, line in lines if line.strip())
+    return [msgspec.structs.asdict(record) for record in found]
 
 
 def collect(folder: Path | str | None = None) -> "pd.DataFrame":

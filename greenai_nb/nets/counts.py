@@ -14,7 +14,6 @@ counted as they are deployed, one bit each, though torch computes them as floats
 Source: Rastegari et al., *XNOR-Net* (2016), section 3.2, and the layers' own definitions.
 """
 
-import copy
 import math
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from greenai_nb.nets import packed, scaling
+from greenai_nb.nets import packed, scaling, weights
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 
 Net = nn.Module | packed.PackedNet
@@ -172,11 +171,12 @@ def _seen(layer: Any, x: Numbers, y: Numbers) -> int:
 
 def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     """Rows from a copy of the network, which shares its weights, on a batch of no images."""
+    weights.check_shapes(net)
     twins, calls = dict[int, Any](), list[tuple[str, Numbers, Numbers]]()
     for module in net.modules():
         values = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
         twins |= {id(x): x.detach().to(images.device) for x in values if isinstance(x, Tensor)}
-    twin, layers = copy.deepcopy(net, twins).eval(), leaves(net)
+    twin, layers = weights.twin(net, twins).eval(), leaves(net)
     signs = WeakTensorKeyDictionary()
 
     def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:

@@ -6,9 +6,8 @@ gamma, gamma zero, ties and every rounding come out as in the float network. A b
 behind it is folded into the scale.
 """
 
-import copy
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from greenai_nb.nets.packed import (
 )
 from greenai_nb.nets.scaling import LearnedScale, MeanScale, NoScale, by_unit, scale
 from greenai_nb.nets.sign import approx_sign, identity_sign, ste_sign
-from greenai_nb.nets.weights import fold_batch_norm
+from greenai_nb.nets.weights import copied, fold_batch_norm, has_hooks
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 FLOAT_LAYERS = Norm | nn.Conv2d | nn.Linear | nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Flatten
@@ -61,12 +60,15 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
 
     Outputs equal those of ``net`` in evaluation mode up to the rounding of the last float layer; the
     integers inside are the same. Raises ``PackingError`` for a network in training mode and for a layer
-    that it does not know, by name.
+    that it does not know, by name, and what ``copied`` raises for weights that it refuses.
     """
     if not isinstance(net, nn.Sequential):
         raise PackingError(f"pack takes {NETS}, got {type(net).__name__}")
     if net.training:
         raise PackingError("the network is in training mode: call net.eval() before pack")
+    net = copied(net)
+    if has_hooks(net):
+        raise PackingError("a layer has hooks, which bits cannot run: remove them before pack")
     layers, stages = _flat(net, ""), list[Stage]()
     while layers:
         stage, layers = _pack_first(layers, bool(stages) and _gives_signs(stages[-1]), kernel)
@@ -104,7 +106,7 @@ def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage
         case [(name, nn.Flatten()), (_, BinaryLinear()), *_] if signed:
             return FlattenSigns(name), layers[1:]
         case [(name, layer), *rest] if isinstance(layer, FLOAT_LAYERS):
-            return FloatStage(name, copy.deepcopy(layer)), rest
+            return FloatStage(name, layer), rest
     name, layer = layers[0]
     raise PackingError(f"{name}: {type(layer).__name__} cannot be packed, pack takes {NETS}")
 
@@ -122,7 +124,7 @@ def _binary_stage(
     norms, after = _take_if(Norm, after)
     if not (after and isinstance(after[0][1], Sign)):
         if rest and isinstance(rest[0][1], Norm) and rest[0][1].affine:
-            norm, rest = cast(Norm, fold_batch_norm(rest[0][1])), rest[1:]
+            norm, rest = fold_batch_norm(rest[0][1]), rest[1:]
             factor = norm.weight if factor is None else norm.weight * factor
             shape["shift"] = norm.bias.numpy()
         scale = None if factor is None else factor.numpy()

@@ -1,13 +1,18 @@
-"""The weights of a network by kind: real, scale and binary, as the theorem counts them."""
+"""A network's weights by kind, real, scale and binary, as the theorem counts them, and its copies."""
 
 import copy
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.overrides import TorchFunctionMode
 
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.nets.scaling import LearnedScale, NoScale, scale
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class WeightKinds(NamedTuple):
@@ -51,16 +56,84 @@ def prunable_weights(net: nn.Module) -> list[Tensor]:
     return [weight for weight in weights_by_kind(net).real if weight.ndim > 1]
 
 
-def fold_batch_norm(net: nn.Module) -> nn.Module:
+class _Values(TorchFunctionMode):
+    """Deep copies of tensors that were computed from others hold their values alone."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return function(*args, **kwargs or {})
+
+
+def twin(net: Net, copies: dict[int, Any]) -> Net:
+    """A copy of any network; ``copies`` are those that exist, by the original's id, and gets the others.
+
+    Raises ``TypeError`` for a network that holds what cannot be copied.
+    """
+    try:
+        with _Values():
+            return copy.deepcopy(net, copies)
+    except (TypeError, RuntimeError) as error:
+        kept = f"{type(net).__name__} must be copied and holds an object that cannot be ({error})"
+        raise TypeError(f"this {kept}: take that object out of the network first") from error
+
+
+def copied(net: Net) -> Net:
+    """A copy of a network that shares nothing with it; weights that are shared inside stay shared.
+
+    Raises ``ValueError`` unless all weights are float32 parameters of the layers themselves, and
+    ``TypeError`` where the network holds what cannot be copied.
+    """
+    check_shapes(net)
+    for name, weight in (*net.named_parameters(), *net.named_buffers()):
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            raise ValueError(f"{name} is {weight.dtype}, float32 is expected: call net.float() first")
+    for name, layer in net.named_modules():
+        for own in _computed(layer):
+            raise ValueError(
+                f"{name}.{own} is computed from other weights in each pass: make it permanent, with "
+                "prune.remove, remove_weight_norm, remove_spectral_norm or remove_parametrizations"
+            )
+    return twin(net, {})
+
+
+def check_shapes(net: nn.Module) -> None:
+    """Raise ``ValueError`` for a lazy layer, which has no weights before its first images."""
+    for name, weight in (*net.named_parameters(), *net.named_buffers()):
+        if nn.parameter.is_lazy(weight):
+            raise ValueError(
+                f"{name} has no shape yet: pass a batch of images through the network first"
+            )
+
+
+def _computed(layer: nn.Module) -> Iterable[str]:
+    """Weights that torch's prune, weight_norm, spectral_norm or parametrize compute, by name."""
+    if parametrize.is_parametrized(layer):
+        return [*cast(nn.ModuleDict, layer.parametrizations)]
+    tensors = {key for key, value in vars(layer).items() if isinstance(value, Tensor)}
+    return tensors & {own.rpartition("_")[0] for own, _ in layer.named_parameters(recurse=False)}
+
+
+def has_hooks(net: nn.Module) -> bool:
+    """Whether a call of the network runs more than the layers themselves."""
+    held = (item for layer in net.modules() for item in vars(layer).items())
+    return any(hooks for name, hooks in held if name.endswith("_hooks"))
+
+
+def fold_batch_norm(net: Net) -> Net:
     """A copy whose batch norms are plain maps x -> g x + c, computing what ``net`` does in use.
 
     g = gamma / sqrt(var + eps) and c = beta - g mean: the running statistics are then among the
     weights, and a loss of the network depends on nothing but its weights and the one input.
+    Raises ``ValueError`` for a batch norm that lacks statistics or weights, and what ``copied`` raises.
     """
-    folded = copy.deepcopy(net).eval()
+    folded = copied(net).eval()
     for layer in folded.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            assert layer.running_mean is not None and layer.running_var is not None
+            if layer.running_mean is None or layer.running_var is None or layer.weight is None:
+                raise ValueError(
+                    f"{layer} cannot be folded: running statistics and weights are expected"
+                )
             with torch.no_grad():
                 layer.weight.div_(torch.sqrt(layer.running_var + layer.eps))
                 layer.bias.sub_(layer.weight * layer.running_mean)

@@ -7,7 +7,6 @@ Source: the slides, *Robustness to pruning*; Han et al., *Learning both weights 
 efficient neural networks* (2015).
 """
 
-import copy
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from greenai_nb.data.datasets import Split
 from greenai_nb.learn.fit import Fit, accuracy
 from greenai_nb.learn.store import remembered
-from greenai_nb.nets.weights import prunable_weights
+from greenai_nb.nets.weights import copied, prunable_weights
 
 Rule = Callable[[nn.Module, float], nn.Module]
 Weight = Float[Tensor, "*shape"]
@@ -26,7 +25,7 @@ Weight = Float[Tensor, "*shape"]
 
 def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network without the given fraction of each weight matrix's smallest entries."""
-    pruned = copy.deepcopy(net)
+    pruned = copied(net)
     for weight in prunable_weights(pruned):
         weight.mul_(_masks([weight], pruned_fraction)[0])
     return pruned
@@ -34,7 +33,7 @@ def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
 
 def by_network(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network without the given fraction of its smallest weights, all layers together."""
-    pruned = copy.deepcopy(net)
+    pruned = copied(net)
     weights = prunable_weights(pruned)
     for weight, mask in zip(weights, _masks(weights, pruned_fraction), strict=True):
         weight.mul_(mask)
@@ -57,7 +56,7 @@ def _masks(weights: Sequence[Weight], pruned_fraction: float) -> list[Weight]:
     """Masks that keep the largest entries; of equal ones, those that come last."""
     if not 0 <= pruned_fraction <= 1:
         raise ValueError(f"pruned_fraction must lie in [0, 1], got {pruned_fraction}")
-    size = torch.cat([weight.abs().flatten() for weight in weights])
+    size = torch.cat([torch.empty(0), *(weight.abs().flatten() for weight in weights)])
     mask, pruned = torch.ones_like(size), round(pruned_fraction * len(size))
     if pruned:
         threshold = size.kthvalue(pruned).values

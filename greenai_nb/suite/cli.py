@@ -1,8 +1,10 @@
 """The command line: what is asked for, in which order things happen, and what is said of them."""
 
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +17,7 @@ from greenai_nb import machine
 from greenai_nb.checks import UsageError
 from greenai_nb.files import write_atomic
 from greenai_nb.lesson import project, records
-from greenai_nb.lesson.claims import FAILS, load_claims
+from greenai_nb.lesson.claims import FAILS, HOLDS, UNDECIDED, load_claims
 from greenai_nb.lesson.parameters import parse_assignments
 from greenai_nb.suite.run import plan, progress
 from greenai_nb.suite.run import report as pages
@@ -42,7 +44,7 @@ app = typer.Typer(
 def list_() -> None:
     """List the notebooks, their parameters, and what they took when last published."""
     table = Table("notebook", "what it does", "minutes", "MB", "parameters")
-    for lesson in plan.lessons(project.notebooks()).values():
+    for lesson in _walk().values():
         stamp = lesson.stamp
         minutes = f"{stamp['time_s'] / 60:.1f}" if stamp else "?"
         memory = f"{stamp['peak_ram_mb']:.0f}" if stamp else "?"
@@ -66,22 +68,27 @@ def run(
     from greenai_nb.suite.run import runner
 
     start = time.monotonic()
-    walk = plan.lessons(project.notebooks())
+    walk = _walk()
     chosen = plan.select(walk, names or [])
     side_by_side = min(jobs or machine.cores(), len(walk))
     threads = max(1, machine.cores() // side_by_side)
     settings = plan.read_profile(project.notebooks(), profile, walk)
     overrides = parse_assignments(parameters or [])
     folder = (out or project.root() / "results" / profile).resolve()
-    todo = plan.make(chosen, settings, overrides, threads, project.root(), folder)
-    with runner.results_folder(folder):
+    todo = plan.make(chosen, settings, overrides, threads, project.root(), folder, profile)
+    for lesson in chosen.values():
+        _name_unused(lesson, overrides)
+    with runner.results_folder(folder, chosen):
         fresh = [job for job in todo if force or not plan.is_done(job, folder)]
         how = f"{side_by_side} side by side, {threads} thread(s) each"
         say(f"{profile}: {len(fresh)} of {len(todo)} notebooks to run, {how}")
         with interruptible("notebooks"), Board(console, fresh, side_by_side) as board:
-            outcomes = runner.run(fresh, folder, profile, side_by_side, board, anew=force)
+            outcomes = runner.run(fresh, folder, profile, side_by_side, board, walk, anew=force)
         failed = [outcome.name for outcome in outcomes if outcome.error]
-        write_atomic(folder / "index.html", pages.page(profile, _ledger(folder), folder, failed))
+        results = plan.results(folder, walk)
+        _name_left_out(results)
+        rows = _ledger(folder) if results else []
+        write_atomic(folder / "index.html", pages.page(profile, rows, results, failed))
     say(f"{time.monotonic() - start:.0f} s; open {folder / 'index.html'}")
     progress.exit_if_failed(outcomes)
 
@@ -89,23 +96,47 @@ def run(
 @app.command()
 def verify(
     folder: Annotated[Path | None, Argument(help="A run; results/tutorial by default.")] = None,
+    strict: Annotated[bool, Option("--strict", help="Exit with 1 where any claim fails.")] = False,
 ) -> None:
-    """Say the verdict on every claim of a run, and where it departs from the committed results.
+    """Say the verdict on every claim of a run, and where it departs from the committed one.
 
-    Exits with 1 where a claim fails.
+    Exits with 1 where a verdict departs. A claim that could not be judged here departs from nothing.
     """
     run = folder or project.results()
+    here, committed = records.read(run), judging.reference(_walk())
     rows = _ledger(run)
-    committed = judging.reference(plan.lessons(project.notebooks()))
-    agreements = judging.agreements(records.read(run), committed)
-    if (departures := judging.departures(agreements)).row_count:
-        console.print(departures)
+    agreements = judging.agreements(here, committed)
+    if (differences := judging.differences(agreements)).row_count:
+        console.print(differences)
     judged = [agreement.agrees for agreement in agreements if agreement.agrees is not None]
     verdicts = Counter(row.verdict for row in rows)
     said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     say(f"claims: {said}; {sum(judged)} of {len(judged)} records agree with the committed ones")
-    if verdicts[FAILS]:
+    departures, compared = judging.departures(here, committed)
+    for departure in departures:
+        errors.print(f"[red]{departure}[/red]", soft_wrap=True)
+    if not {HOLDS, FAILS, UNDECIDED} & {*verdicts}:
+        raise UsageError(f"{run} has no verdicts: run the walk at tutorial size, make run")
+    say(f"{compared} verdicts compared with the committed ones, {len(departures)} depart")
+    if departures or (strict and verdicts[FAILS]):
         raise typer.Exit(progress.FAILED_RUN)
+
+
+def _walk() -> plan.Walk:
+    """The lessons, with a word on notebooks in their folder that are none, or cannot be read."""
+    _name_left_out(walk := plan.lessons(project.notebooks()))
+    return walk
+
+
+def _name_left_out(walk: plan.Walk) -> None:
+    others = (f"{name} is not part of the walk and is left alone" for name in walk.others)
+    for sentence in (*others, *walk.broken.values()):
+        say(sentence)
+
+
+def _name_unused(lesson: plan.Lesson, parameters: Iterable[str]) -> None:
+    for name in plan.unused(lesson, parameters):
+        say(f"{lesson.name}: no cell reads the parameter {name}, so its value changes nothing")
 
 
 def _ledger(folder: Path) -> list[pages.Row]:
@@ -122,8 +153,8 @@ def publish(
     """Put the outputs of a tutorial run into the notebooks of the repository, cleaned and stamped."""
     from greenai_nb.suite.run.publish import publish as publish_one
 
-    walk = plan.lessons(project.notebooks())
-    for lesson in walk.values():
+    walk = _walk()
+    for lesson in plan.select(walk, []).values():
         publish_one(lesson, walk, project.root(), out or project.results())
         console.print(f"{lesson.name}: {lesson.path.stat().st_size / 1000:.0f} kB")
 
@@ -152,12 +183,13 @@ def sweep(
     from greenai_nb.suite.sweep.grid import points, read_grid
     from greenai_nb.suite.sweep.store import FAILED, Store
 
-    walk = plan.lessons(project.notebooks())
+    walk = _walk()
     (lesson,) = plan.select(walk, [notebook]).values()
     requested, groups = read_grid(grid) if grid else ({}, [])
     requested |= parse_assignments(parameters or [])
     groups += [[name.strip() for name in group.split(",")] for group in zipped or []]
     settings = points(lesson.parameters, requested, groups)
+    _name_unused(lesson, settings[0])
     shared = plan.read_profile(project.notebooks(), profile, walk)
     limits = Limits(memory_mb, 60 * minutes if minutes else None)
     store = Store(out or str(project.root() / "results" / "sweep" / lesson.name))
@@ -169,8 +201,8 @@ def sweep(
         cluster.check_memory(side_by_side, memory_mb or run_mb)
     with nullcontext() if "://" in store.address else results_folder(Path(store.address)):
         names = {task.fingerprint for task in tasks}
-        done = names & store.fingerprints()
-        left_out = set() if retry else (names & store.fingerprints(FAILED)) - done
+        done = store.finished(names)
+        left_out = set() if retry else store.finished(names, FAILED) - done
         todo = [task for task in tasks if task.fingerprint not in done | left_out]
         before = f"{len(done)} done before, {len(left_out)} failed before (--retry runs them again)"
         say(f"{lesson.name}: {len(tasks)} runs, {before}, {len(todo)} to do; {store.address}")
@@ -208,12 +240,15 @@ def report(
     table: Annotated[Path | None, Option(help="Write all records here, as .csv.")] = None,
 ) -> None:
     """Make one offline page of each sweep, and a tidy table of all their records."""
+    from greenai_nb.suite.sweep.store import Store
     from greenai_nb.suite.sweep.table import write
 
     if table:
         write(stores, table)
         say(f"table: {table}")
     for address in stores:
+        if not Store(address).fingerprints():
+            raise UsageError(f"no finished runs in {address}. Make them first: greenai sweep --out ...")
         _write_page(address)
 
 
@@ -255,6 +290,15 @@ def lab(
     server.start(chosen, options or [])
 
 
+@app.command("record-trace", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def record_trace(
+    arguments: Annotated[Texts, Argument(help="A new folder, --gpu N, --interval-ms 1 10 100.")] = None,
+) -> None:
+    """Record a GPU's power and energy while networks train and answer, to be replayed elsewhere."""
+    command = [sys.executable, "-m", "greenai_nb.energy.record_trace", *(arguments or ["--help"])]
+    raise typer.Exit(subprocess.call(command))
+
+
 def _lay_out(folder: Path, *unsaid: str) -> int:
     """Make or renew a workspace, and say what was done; gives the number of new files."""
     changes = own.update(project.root(), folder)
@@ -271,3 +315,6 @@ def main() -> None:
     except UsageError as error:
         errors.print(f"[red]{error}[/red]", soft_wrap=True)
         raise SystemExit(WRONG_USE) from None
+    except OSError as error:
+        errors.print(f"[red]the system refused: {error}; what is finished is kept[/red]", soft_wrap=True)
+        raise SystemExit(progress.FAILED_RUN) from None

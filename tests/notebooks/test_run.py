@@ -13,22 +13,6 @@ import pytest
 from notebook_files import PARAMETERS, cell, write_notebook
 
 from greenai_nb.lesson import claims, project
-from greenai_nb.suite import cli
-
-
-@pytest.fixture
-def greenai(small_project, monkeypatch, capsys):
-    """Call the command line in this process, on the small project: exit code and what was printed."""
-    monkeypatch.setattr(project, "root", lambda: small_project)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["greenai", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        printed = capsys.readouterr()
-        return exit_.value.code or 0, printed.out + printed.err
-
-    return call
 
 
 def stamps(folder):
@@ -70,6 +54,9 @@ def test_a_run_leaves_notebooks_records_and_a_page_and_the_next_does_nothing(gre
 
     claim = dict.fromkeys(claims.Claim.__struct_fields__, "x") | {
         "notebook": "02_may_fail",
+        "provenance": "counted",
+        "clock": False,
+        "equivalence": False,
         "judged_at": [],
         "at_least": 0,
         "at_most": 1,

@@ -16,6 +16,7 @@ import tempfile
 import weakref
 from typing import Any
 
+from greenai_nb import machine
 from greenai_nb.checks import non_negative, one_of
 from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.carbon import nearest_country
@@ -58,6 +59,11 @@ class CodecarbonMeter(BackEnd):
         self._tracker.start_task()
         self._joules, self._carbon_g = dict.fromkeys(PARTS, 0.0), 0.0
         self._method = f"{_constants(self._tracker)}, {mode} mode, {country}; gives no interval"
+        _, limit_mb = machine.container_limits()
+        if ram_w is None and limit_mb == machine.memory_limit_mb():
+            self._method += (
+                f"; memory's watts are the whole machine's, not the container's {limit_mb:.0f} MB"
+            )
         # Else the thread would outlive a meter that nobody closed.
         self._stop = weakref.finalize(self, self._tracker.stop)
         self._stop.atexit = False

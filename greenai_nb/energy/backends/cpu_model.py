@@ -12,20 +12,17 @@ from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.reading import Reading
 
 BUSY_VCPU_W = (3.5, 4.26)
+METHOD = "own CPU seconds x {} to {} W a busy vCPU".format(*BUSY_VCPU_W)
 
 
 class CpuModel(BackEnd):
-    """Estimates from CPU seconds alone; a ``remark`` is added to the method, as to why."""
+    """Estimates from CPU seconds alone."""
 
     name = "vcpu"
     provenance = "estimated"
-
-    def __init__(self, remark: str = "") -> None:
-        low, high = BUSY_VCPU_W
-        self._method = f"own CPU seconds x {low} to {high} W a busy vCPU{remark}"
 
     def read(self, time_s: float, cpu_s: float) -> Reading:
         """Joules of ``cpu_s`` CPU seconds, as an interval and its middle."""
         low, high = (watt * cpu_s for watt in BUSY_VCPU_W)
         middle = (low + high) / 2
-        return Reading(middle, low, high, self.provenance, self._method, time_s, cpu_s, {"cpu": middle})
+        return Reading(middle, low, high, self.provenance, METHOD, time_s, cpu_s, {"cpu": middle})

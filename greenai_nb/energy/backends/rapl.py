@@ -9,6 +9,8 @@ and uncore are parts of package, and psys is the whole board, so
 A counter wraps around at its range R, and only the time tells how often it has. It is read when asked,
 by no thread: ask at least every R / P seconds at P watts (65,536 J at 100 W: 655 s). Where the time
 since the last reading leaves room for k more wraps than are seen, the reading is an interval of k R.
+A counter is renewed every T = 1 ms, so that T P joules more or less are possible as well, but not on a
+replayed tree.
 
 Source: the kernel's ``power/powercap`` document; Intel, *Software Developer's Manual*, volume 3, RAPL.
 """
@@ -26,6 +28,7 @@ POWERCAP = Path("/sys/class/powercap")
 REPLAYED = "replayed"  # the file in which a replayed tree keeps its clock, in seconds
 # Thermal design power of the largest processors on sale, AMD EPYC 9965 and Intel Xeon 6980P.
 MAX_POWER_W = 500.0
+RENEWED_S = 0.001
 MIRROR_J = 1.0  # what a package uses, at most, between the reading of its counter and of the next
 FORBIDDEN = (
     "{path} may not be read: Linux keeps energy counters for root since the PLATYPUS attack "
@@ -78,11 +81,13 @@ class Counter:
 class Rapl(BackEnd):
     """Joules of the machine's processors since this was made, by the counters of a powercap tree.
 
-    Packages that show the same count throughout are dies that mirror one counter, and count once. A tree
-    of ``replay.PowercapTree`` gives readings that are called replayed, by its own clock.
+    Packages that show the same count throughout are dies that mirror one counter, and count once. Parts
+    that cannot be read are left out and named. A tree of ``replay.PowercapTree`` gives readings that are
+    called replayed, by its own clock.
 
-    Raises ``FileNotFoundError`` where there is no counter, ``PermissionError`` where it may not be read,
-    ``OSError`` for one that vanishes, and ``ValueError`` for one that holds no count in its range.
+    Raises ``FileNotFoundError`` where there is no counter, ``PermissionError`` where that of a package,
+    or of psys without one, may not be read, ``OSError`` for one that vanishes, and ``ValueError`` for
+    one that holds no count in its range.
     """
 
     name = "rapl"
@@ -91,7 +96,7 @@ class Rapl(BackEnd):
         self._replayed = Path(powercap) / REPLAYED
         self.provenance = "replayed" if self._replayed.is_file() else "measured"
         self._start_s = self._clock()
-        self.counters = _counters(Path(powercap), self._start_s)
+        self.counters, self._unread = _counters(Path(powercap), self._start_s)
         counting = [each for each in self.counters if each.kind == "package" and each.shown_j > 0]
         self._mirrored = [pair for pair in combinations(counting, 2) if pair[0].mirrors(pair[1])]
 
@@ -107,19 +112,24 @@ class Rapl(BackEnd):
         for counter in own:
             components[counter.kind] += counter.used_j
         counted = ("package", "dram") if "package" in components else ("psys",)
-        energy_j = sum(components.get(kind, 0.0) for kind in counted)
-        unseen_j = sum(counter.unseen_j for counter in own if counter.kind in counted)
+        counting = [counter for counter in own if counter.kind in counted]
+        energy_j = sum(counter.used_j for counter in counting)
+        unseen_j = sum(counter.unseen_j for counter in counting)
+        renewed_s = RENEWED_S if self.provenance == "measured" else 0.0
+        late_j = renewed_s * sum(counter.max_power_w for counter in counting)
         sockets = sum(counter.kind == "package" for counter in own)
         method = f"RAPL, {sockets} package counter{'s' * (sockets != 1)}" if sockets else "RAPL, psys"
         method += " and dram" * ("dram" in counted and "dram" in components)
         method += ", the machine with its neighbours"
+        for kind in self._unread:
+            method += f"; a {kind} counter cannot be read" + " and is not counted" * (kind in counted)
         if mirrors:
             method += f"; {len(mirrors)} mirrored left out"
         if unseen_j:
             safe_s = min(counter.safe_s for counter in own)
             method += f"; counters may have wrapped around unseen, read the meter every {safe_s:.3g} s"
         time_s = now_s - self._start_s if self.provenance == "replayed" else time_s
-        used = (energy_j, energy_j, energy_j + unseen_j)
+        used = (energy_j, max(0.0, energy_j - late_j), energy_j + unseen_j + late_j)
         return Reading(*used, self.provenance, method, time_s, cpu_s, dict(components))
 
     def _clock(self) -> float:
@@ -138,25 +148,30 @@ def _named(powercap: Path) -> list[tuple[Path, str]]:
     return [(name.parent, name.read_text().strip()) for name in names]
 
 
-def _counters(powercap: Path, now_s: float) -> list[Counter]:
-    """All counters; a part without one, as some dram zones are, is left out, a package never."""
-    counters = []
+def _counters(powercap: Path, now_s: float) -> tuple[list[Counter], dict[str, OSError]]:
+    """All counters, and the kinds of those that cannot be read; a package always must, or psys alone."""
+    counters, unread = list[Counter](), dict[str, OSError]()
     for folder, name in _named(powercap):
         kind = name.partition("-")[0]
         try:
             counters.append(Counter(folder, kind, now_s))
-        except PermissionError as problem:
-            raise PermissionError(FORBIDDEN.format(path=folder / "energy_uj")) from problem
-        except OSError:
-            if kind == "package":
-                raise
-    if not any(counter.kind in ("package", "psys") for counter in counters):
+        except OSError as problem:
+            unread[kind] = problem
+    whole = [counter for counter in counters if counter.kind in ("package", "psys")]
+    needed = unread.get("package") or (None if whole else unread.get("psys"))
+    if isinstance(needed, PermissionError):
+        raise PermissionError(FORBIDDEN.format(path=needed.filename)) from needed
+    if needed:
+        raise OSError(
+            f"a counter cannot be read ({needed}); Meter('vcpu') estimates without it"
+        ) from needed
+    if not whole:
         raise FileNotFoundError(
             f"there is no energy counter in {powercap}: virtual machines, containers and other systems "
             "than Linux show none. Meter('vcpu') estimates, and replay.PowercapTree writes a tree to "
             "learn on"
         )
-    return counters
+    return counters, unread
 
 
 def _max_power_w(folder: Path) -> float:

@@ -6,7 +6,8 @@ samples power is taken to be steady, the mean of both, so that up to sample n
     E_n = sum over i < n of (t_{i+1} - t_i) (P_i + P_{i+1}) / 2 .
 
 The file of a trace is CSV with the columns ``time_s,power_w``, as of a wall meter, or
-``time_s,energy_uj`` and, where the counter wraps around, ``max_energy_range_uj``.
+``time_s,energy_uj`` and, where the counter wraps around, ``max_energy_range_uj``. A counter goes before
+power, and since it counts on in a gap, only one that wraps around can lose joules there.
 """
 
 import math
@@ -65,17 +66,19 @@ def from_power(
 def read_trace(path: Path | str, longest_step_s: float | None = None) -> Trace:
     """Trace in a CSV file; a counter wraps around once at most between two samples.
 
-    Raises ``ValueError`` as ``from_power`` does, for other columns, and for a count beyond the range or
-    one that goes back without a range.
+    Raises ``ValueError`` as ``from_power`` does, but for no gap of a counter without a range; for other
+    columns; and for a count beyond the range or one that goes back without a range.
     """
     table, source = pd.read_csv(path), Path(path).name
-    if {"time_s", "power_w"} <= set(table):
+    if {"time_s", "power_w"} <= set(table) and "energy_uj" not in table:
         return from_power(table["time_s"], table["power_w"], source, longest_step_s)
     if not {"time_s", "energy_uj"} <= set(table):
         got = ",".join(map(str, table))
         raise ValueError(f"{source} must have columns time_s,power_w or time_s,energy_uj, got {got}")
-    times, counts = _samples(source, table["time_s"], table["energy_uj"], longest_step_s)
     range_uj = float(table.get("max_energy_range_uj", pd.Series([math.inf])).max())
+    if longest_step_s is None and math.isinf(range_uj):
+        longest_step_s = math.inf
+    times, counts = _samples(source, table["time_s"], table["energy_uj"], longest_step_s)
     if not counts.max() <= range_uj:
         raise ValueError(f"{source} must hold counts in [0, {range_uj:.0f}] uJ, got {counts.max():.0f}")
     steps = np.diff(counts)

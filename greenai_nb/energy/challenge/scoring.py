@@ -8,7 +8,6 @@ score on images of your own.
 """
 
 import contextlib
-import json
 import math
 import os
 import signal
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int64
@@ -33,7 +33,8 @@ from greenai_nb.energy.reading import Reading, same_provenance
 
 BANDS = (98, 97, 95, 90, 0)  # a band holds accuracies from here up to the one before, in percent
 COLUMNS = ["place", "entry", "band", "accuracy_percent", "energy_uj", "low_uj", "high_uj", "provenance"]
-COLUMNS += ["cpu_us", "spread_percent", "contaminated", "problem"]
+COLUMNS += ["cpu_us", "spread_percent", "machine", "problem"]
+UNREADABLE = "its process left an answer that cannot be read"
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,16 @@ def score(
     if not file.is_file():
         return Score(file.stem, problem=f"there is no file {file.name}")
     with tempfile.TemporaryDirectory() as folder:
-        task = {"batch": batch, "rounds": rounds, "round_s": round_s, "threads": threads, "seed": seed}
-        Path(folder, worker.TASK).write_text(json.dumps(task | {"backend": backend}))
+        task = worker.Task(batch, rounds, round_s, threads, seed, backend)
+        Path(folder, worker.TASK).write_bytes(msgspec.json.encode(task))
         np.save(Path(folder, worker.IMAGES), images.numpy(force=True))
         answer = _run(file, Path(folder), limit_s)
-    if "problem" in answer:
-        return Score(file.stem, problem=answer["problem"])
-    right = float(np.mean(np.array(answer["classes"]) == labels.numpy(force=True)))
-    readings = tuple(Reading(**each) for each in answer["readings"])
-    return Score(file.stem, right, answer["images"], readings)
+    if answer.problem:
+        return Score(file.stem, problem=answer.problem)
+    if (len(answer.classes), len(answer.readings)) != (len(labels), rounds) or answer.images < 1:
+        return Score(file.stem, problem=f"{UNREADABLE}, which has other lengths than were asked for")
+    right = float(np.mean(np.array(answer.classes) == labels.numpy(force=True)))
+    return Score(file.stem, right, answer.images, tuple(answer.readings))
 
 
 def leaderboard(scores: Sequence[Score]) -> pd.DataFrame:
@@ -129,12 +131,12 @@ def _row(score: Score) -> dict[str, Any]:
         "provenance": reading.provenance,
         "cpu_us": 1e6 * statistics.median(cpu_s) / score.images,
         "spread_percent": 100 * (max(cpu_s) - min(cpu_s)) / statistics.median(cpu_s),
-        "contaminated": sum(score.readings[1:], score.readings[0]).contaminated,
+        "machine": sum(score.readings[1:], score.readings[0]).contamination,
         "problem": "",
     }
 
 
-def _run(file: Path, folder: Path, limit_s: float) -> dict[str, Any]:
+def _run(file: Path, folder: Path, limit_s: float) -> worker.Answer:
     """The answer of an entry's process, which is gone when this returns, whatever it has started."""
     command = [sys.executable, "-P", "-m", worker.__name__, str(file), str(folder)]
     log = folder / "log.txt"
@@ -145,15 +147,19 @@ def _run(file: Path, folder: Path, limit_s: float) -> dict[str, Any]:
         try:
             code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            return {"problem": f"it took more than {limit_s:g} s and was stopped"}
+            return worker.Answer(problem=f"it took more than {limit_s:g} s and was stopped")
         finally:
             _end(process)
-    if (folder / worker.ANSWER).is_file():
-        answer: dict[str, Any] = json.loads((folder / worker.ANSWER).read_bytes())
-        return answer
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            content = (folder / worker.ANSWER).read_bytes()
+            return msgspec.json.decode(content, type=worker.Answer)
+        except (NotADirectoryError, IsADirectoryError, PermissionError, msgspec.DecodeError) as error:
+            return worker.Answer(problem=f"{UNREADABLE} ({error})")
     ended = f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-    last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    return {"problem": f"its process {ended} before it had answered{''.join(f': {x}' for x in last)}"}
+    last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.is_file() else []
+    said = f"its process {ended} before it had answered{''.join(f': {x}' for x in last)}"
+    return worker.Answer(problem=said)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -4,8 +4,6 @@ It never sees a label. ``task.json`` and ``images.npy`` in the folder of the sec
 do; ``answer.json`` there will hold what was metered, or a sentence on why nothing was.
 """
 
-import dataclasses
-import json
 import os
 import runpy
 import sys
@@ -13,20 +11,44 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+import psutil
 import torch
 from numpy import ndarray as Array
 from torch import Tensor
 
 from greenai_nb.energy.meter import Meter
+from greenai_nb.energy.reading import Reading
 
 TASK, IMAGES, ANSWER = "task.json", "images.npy", "answer.json"
 CLASSES = 10
-CHANGED = 1e-3  # batches are cut anew in each round, and rounding may then turn a tie
+CHANGED = 1e-3  # batches are cut anew in each pass, and rounding may then turn a tie
+MAX_COPIES = 2**28  # bytes of a round's images: a container of 2 GB holds them beside the notebook
 
 Predict = Callable[[Tensor], Any]
+
+
+class Task(msgspec.Struct):
+    """What to meter; the arguments of ``scoring.score``."""
+
+    batch: int
+    rounds: int
+    round_s: float
+    threads: int
+    seed: int
+    backend: str
+
+
+class Answer(msgspec.Struct, forbid_unknown_fields=True):
+    """A class for each image, and a reading of each round of so many images; else the ``problem``."""
+
+    classes: list[Annotated[int, msgspec.Meta(ge=0, lt=CLASSES)]] = []
+    images: int = 0
+    readings: list[Reading] = []
+    problem: str = ""
 
 
 class EntryError(Exception):
@@ -35,19 +57,19 @@ class EntryError(Exception):
 
 def main(file: Path, folder: Path) -> None:
     """Meter an entry and leave the answer in the folder, whatever the entry raises."""
-    task = json.loads((folder / TASK).read_bytes())
+    task = msgspec.json.decode((folder / TASK).read_bytes(), type=Task)
     images = torch.from_numpy(np.load(folder / IMAGES, allow_pickle=False))
-    torch.set_num_threads(task["threads"])
+    torch.set_num_threads(task.threads)
     try:
         answer = metered(loaded(file), images, task)
     except EntryError as problem:
-        answer = {"problem": str(problem)}
+        answer = Answer(problem=str(problem))
     except BaseException as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(file)]
         where = f" (line {lines[-1]})" if lines else ""
-        answer = {"problem": f"{type(error).__name__}: {error}{where}"}
-    (folder / ANSWER).write_text(json.dumps(answer))
+        answer = Answer(problem=f"{type(error).__name__}: {error}{where}")
+    (folder / ANSWER).write_bytes(msgspec.json.encode(answer))
 
 
 def loaded(file: Path) -> Predict:
@@ -60,29 +82,42 @@ def loaded(file: Path) -> Predict:
     return predict
 
 
-def metered(predict: Predict, images: Tensor, task: dict[str, Any]) -> dict[str, Any]:
-    """Classes of all images, and a reading of each round; each passes over them in a new order.
+def metered(predict: Predict, images: Tensor, task: Task) -> Answer:
+    """Classes of all images, and a reading of each round of passes over them, each in a new order.
 
-    Two passes are not metered: the first compiles and loads, the second tells how many passes a round
-    needs to last ``round_s``. The check of every answer is metered with it.
+    Two passes over mirrored images come first and are not metered: one compiles and loads, the other
+    tells how many passes a round needs to last ``round_s``. Each pass has its own copy of the images,
+    made outside the meter, and batches of its own, so that neither a changed pixel nor a remembered
+    batch helps. The check of every answer is metered. CPU seconds of all threads count; those of
+    processes count when they have ended, so a process that still runs after a round is refused.
+
+    An entry that remembers each single image by its pixels, or tampers with the process that it shares
+    with the meter, is not found out: read entries before you score them.
     """
-    batch, generator = task["batch"], torch.Generator().manual_seed(task["seed"])
-    classes = classify(predict, images.split(batch))
+    generator = torch.Generator().manual_seed(task.seed)
+    mirrored = images.flip(-1)
+    classify(predict, mirrored.clone().split(task.batch))
     start = time.perf_counter()
-    classify(predict, images.split(batch))
-    passes = max(1, round(task["round_s"] / (time.perf_counter() - start)))
-    readings = []
-    for _ in range(task["rounds"]):
-        order = torch.randperm(len(images), generator=generator)
-        batches = images[order].split(batch)
-        with Meter(task["backend"]) as meter:
-            answers = [classify(predict, batches) for _ in range(passes)]
-        readings.append(dataclasses.asdict(meter.reading))
-        changed = max(float(np.mean(answer != classes[order])) for answer in answers)
+    classify(predict, mirrored.split(task.batch))
+    passes = round(task.round_s / (time.perf_counter() - start))
+    passes = max(1, min(passes, MAX_COPIES // images.nbytes))
+    classes, readings = np.full(len(images), -1), list[Reading]()
+    for _ in range(task.rounds):
+        orders = [torch.randperm(len(images), generator=generator) for _ in range(passes)]
+        copies = [images[order].split(task.batch) for order in orders]
+        with Meter(task.backend) as meter:
+            answers = [classify(predict, batches) for batches in copies]
+        readings.append(meter.reading)
+        if psutil.Process().children(recursive=True):
+            raise EntryError("a process that predict started still runs after it: end it in predict")
+        if len(readings) == 1:
+            classes[orders[0]] = answers[0]
+        pairs = zip(orders, answers, strict=True)
+        changed = max(float(np.mean(answer != classes[order])) for order, answer in pairs)
         if changed > CHANGED:
             what = f"{changed:.1%} of the images got another class in another order"
             raise EntryError(f"{what}: the class of an image must depend on that image alone")
-    return {"classes": classes.tolist(), "images": passes * len(images), "readings": readings}
+    return Answer(classes.tolist(), passes * len(images), readings)
 
 
 def classify(predict: Predict, batches: Sequence[Tensor]) -> Array:

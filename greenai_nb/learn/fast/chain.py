@@ -14,7 +14,6 @@ loss is tracked in double precision. Every decision comes back as a ``MOVE`` rec
 Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
 """
 
-import copy
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -32,6 +31,7 @@ from greenai_nb.learn.fast.kernels import HIDDEN, MOVE, OUTPUT, Steps
 from greenai_nb.learn.fast.state import Chain, chain_at, layers, refresh, write
 from greenai_nb.learn.fit import MOVES, Fit, accuracy
 from greenai_nb.learn.store import remembered
+from greenai_nb.nets.weights import copied
 
 REFRESH_EVERY = 64_000
 BIAS_SCALE = 1.0
@@ -95,7 +95,7 @@ def fit_accept_reject(
     gives the same chain, however often it is evaluated. Chains may run in threads, side by side on
     several cores; ``seconds`` are those of the own thread. An interrupt returns the fit so far, with a
     warning. Raises ``TypeError`` for a network of another kind, ``ValueError`` for labels that are no
-    class, a start without a finite loss, and more evaluations than blocks.
+    class, a start without a finite loss, and more evaluations than blocks, and what ``copied`` raises.
     """
     settings = settings or ChainSettings()
     blocks = -(-proposals // settings.block)
@@ -103,8 +103,8 @@ def fit_accept_reject(
         least = evaluations * settings.block
         raise ValueError(f"{evaluations} evaluations need {least} proposals at least, got {proposals}")
     labels = data.train.labels
+    net = copied(net).eval()
     check_labels(labels, layers(net)[1].out_features)
-    net = copy.deepcopy(net).eval()
     clock = time.thread_time()
     chain, generator = chain_at(net, data.train.images, labels), np.random.default_rng(seed)
     every, counts, loss = -(-REFRESH_EVERY // settings.block), _Counts(chain), refresh(chain)

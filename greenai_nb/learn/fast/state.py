@@ -17,6 +17,7 @@ from greenai_nb.learn.fast.kernels import WHITE
 from greenai_nb.learn.fast.softmax import MIN_MASS
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.nets.scaling import MeanScale
+from greenai_nb.nets.weights import has_hooks
 
 IMAGES_AT_ONCE = 1024
 BIAS_SHARE = 0.01
@@ -56,7 +57,7 @@ def layers(net: nn.Module) -> tuple[Filters, nn.Linear]:
 
     Raises ``TypeError`` for another kind of network, which ``accept_reject.steps`` can move.
     """
-    parts = [net] if not isinstance(net, nn.Sequential) else list(net)
+    parts = list(net) if type(net) is nn.Sequential and not has_hooks(net) else [net]
     parts = [part for part in parts if not isinstance(part, nn.Flatten)]
     if [type(part) for part in parts[1:]] == [nn.ReLU, nn.Linear]:
         first, _, output = parts
@@ -64,7 +65,7 @@ def layers(net: nn.Module) -> tuple[Filters, nn.Linear]:
             return cast(tuple[Filters, nn.Linear], (first, output))
     raise TypeError(
         "the fast chain moves one linear layer, or one convolution without padding, then ReLU and a "
-        f"linear layer; got {', '.join(type(part).__name__ for part in parts)}. "
+        f"linear layer, all without hooks; got {', '.join(type(part).__name__ for part in parts)}. "
         "greenai_nb.learn.accept_reject.steps moves any network."
     )
 
@@ -74,8 +75,9 @@ def _moves(first: nn.Module) -> bool:
     if signs and (first.input_quantizer is not None or not isinstance(first.scaling, MeanScale)):
         return False
     if isinstance(first, nn.Conv2d):
-        return (first.padding, first.dilation, first.groups) == ((0, 0), (1, 1), 1)
-    return isinstance(first, nn.Linear)
+        plain = (first.padding, first.dilation, first.groups) == ((0, 0), (1, 1), 1)
+        return plain and type(first) in (nn.Conv2d, BinaryConv2d)
+    return type(first) in (nn.Linear, BinaryLinear)
 
 
 def chain_at(

@@ -1,17 +1,21 @@
 """Fingerprints: whether a result still belongs to the code that is there now.
 
 A notebook's fingerprint covers its code cells, its effective parameters, the claims that it tests,
-the source of every module of the package that it imports, directly or through another, and the tables
-that lie beside these. Prose does not count.
+the source of every module of the package that it imports, directly or through another, the data that lie
+in folders beside these, and modules that it imports from the folder in which it runs. Prose does not
+count.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from greenai_nb import sources
+
+IMPORTED = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
 
 
 def code_cells(notebook: Mapping[str, Any]) -> list[str]:
@@ -36,7 +40,14 @@ def fingerprint(
     for text in (*cells, *others):
         digest.update(text.encode() + b"\0")
     modules = sources.imported(cells, package)
-    tables = {table for path in modules for table in (path.parent / "tables").glob("*.csv")}
-    for path in (*modules, *sorted(tables)):
+    for path in modules:
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    rooms = {path.parent for path in modules}
+    for name in ("tables", "mnist_10k"):
+        for data in sorted(room / name for room in rooms if (room / name).is_dir()):
+            digest.update(sources.contents(data).encode())
+    for name in sorted({name for cell in cells for name in IMPORTED.findall(cell)}):
+        for local in (Path(f"{name}.py"), Path(name)):
+            if name != package.name and local.exists():
+                digest.update(sources.contents(local.resolve()).encode())
     return digest.hexdigest()[:16]

@@ -4,6 +4,7 @@ Papermill injects the parameters, nbclient executes the cells. A kernel ends wit
 ends that: ipykernel watches its parent. An interrupt from the keyboard does not reach it.
 """
 
+import functools
 import os
 import subprocess
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +24,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from greenai_nb.lesson import project
-from greenai_nb.machine import INTERACTIVE_VARIABLE, MB
+from greenai_nb.machine import INTERACTIVE_VARIABLE, MB, card, memory_limit_mb
 from greenai_nb.suite.run.plan import THREADS, Job, Outcome, Status
 
 THREAD_VARIABLES = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"))
@@ -36,7 +38,10 @@ KERNEL_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-KILLED = "DeadKernelError: the kernel was killed; perhaps the machine's memory ran out"
+KILLED = (
+    "DeadKernelError: the kernel was killed, or ended itself, after it had held {peak:.0f} MB of the "
+    "{limit:.0f} MB here; perhaps the machine's memory ran out"
+)
 CHECK_EVERY_S = 0.25
 
 
@@ -85,13 +90,13 @@ def execute(
         on_cell_executed=lambda **_: guard.measure(),
     )
     around = _environment(job, results, profile) | dict(variables or {})
-    error, start = "", time.perf_counter()
+    error, start, started = "", time.perf_counter(), datetime.now(UTC)
     try:
         client.execute(env=around, stdout=log, stderr=log)
     except CellExecutionError as problem:
         error = f"{problem.ename}: {problem.evalue}"
     except DeadKernelError:
-        error = guard.reason or KILLED
+        error = guard.reason or KILLED.format(peak=guard.peak_mb, limit=memory_limit_mb())
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
     notebook.metadata[project.STAMP] = {
@@ -100,8 +105,21 @@ def execute(
         "parameters": job.parameters,
         "time_s": round(time.perf_counter() - start, 2),
         "peak_ram_mb": round(guard.peak_mb, 1),
+        "started": started.isoformat(timespec="seconds"),
+        "machine": card(),
+        "revision": revision(),
     }
     return Outcome(job.name, Status.FAILED if error else Status.DONE, error, began, notebook)
+
+
+@functools.cache
+def revision() -> str | None:
+    """The commit of the checkout, where it is one."""
+    command = ["git", "-C", str(project.root()), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _environment(job: Job, results: Path, profile: str) -> dict[str, str]:

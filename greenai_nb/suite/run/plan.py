@@ -1,21 +1,26 @@
 """What a run is going to do: which notebooks, with which parameters, and which are done already."""
 
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
+import msgspec
 
+from greenai_nb import sources
 from greenai_nb.checks import UsageError, nearest
+from greenai_nb.files import read_as
 from greenai_nb.lesson.claims import load_claims
 from greenai_nb.lesson.parameters import Parameter, declared, resolve
-from greenai_nb.lesson.project import STAMP
-from greenai_nb.suite.run.fingerprint import fingerprint
+from greenai_nb.lesson.project import ALL, DEFAULT_PROFILE, STAMP
+from greenai_nb.lesson.project import read_profile as read_profile_file
+from greenai_nb.suite.run.fingerprint import code_cells, fingerprint
 
-ALL, THREADS = "all", "threads"
+THREADS = "threads"
+NAME = re.compile(r"(\d\d)_\w+")  # of a notebook of the walk
+MAX_CHARS = 200  # of another library's error
 
 Values = Mapping[str, Any]
 
@@ -40,6 +45,16 @@ class Outcome:
     notebook: Any = None  # as far as it was executed
 
 
+class Stamp(msgspec.Struct):
+    """What the runner writes into the notebook of a result."""
+
+    fingerprint: str
+    profile: str
+    parameters: dict[str, Any]
+    time_s: float
+    peak_ram_mb: float
+
+
 @dataclass(frozen=True)
 class Lesson:
     """A notebook of the walk as it lies in the repository."""
@@ -54,6 +69,11 @@ class Lesson:
     def stamp(self) -> Values:
         """What the runner wrote when the committed outputs were made; empty before that."""
         return dict(self.content.metadata.get(STAMP, {}))
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether it reads clocks, which other notebooks beside it would disturb."""
+        return bool(self.content.metadata.get("runs_alone", False))
 
     @property
     def reads_records(self) -> bool:
@@ -87,17 +107,54 @@ class Job:
         return {name: value for name, value in self.parameters.items() if value != defaults[name]}
 
 
-Walk = Mapping[str, Lesson]
+class Walk(dict[str, Lesson]):
+    """Lessons by name, in order; ``broken`` are those that cannot be read, each with the reason.
+
+    ``others`` are notebooks of the folder that are no lessons, such as a copy of one.
+    """
+
+    def __init__(self, paths: Sequence[Path], read: Callable[[Path], Lesson], others: Sequence[str]):
+        super().__init__()
+        self.broken: dict[str, str] = {}
+        self.others = list(others)
+        for path in paths:
+            try:
+                self[path.stem] = read(path)
+            except UsageError as error:
+                self.broken[path.stem] = str(error)
 
 
-def lessons(folder: Path) -> dict[str, Lesson]:
-    """The notebooks of the walk by name, in order; those that begin with ``_`` are not part of it."""
-    return {path.stem: read_lesson(path) for path in sorted(folder.glob("[0-9]*.ipynb"))}
+def lessons(folder: Path) -> Walk:
+    """The notebooks of the walk; those that begin with ``_`` are not part of it."""
+    names = _names(folder)
+    others = sorted(path.name for path in folder.glob("[0-9]*.ipynb") if path.stem not in names)
+    return Walk([folder / f"{name}.ipynb" for name in names], read_lesson, others)
+
+
+def results(folder: Path, names: Iterable[str]) -> Walk:
+    """The results in a folder of the lessons with these names; what has no stamp is none."""
+    paths = sorted(folder.glob("*.ipynb"))
+    known = [path for path in paths if path.stem in {*names}]
+    return Walk(known, read_result, [path.name for path in paths if path not in known])
+
+
+def _names(folder: Path) -> list[str]:
+    """Names of the lessons in a folder: the shortest of each number, of which longer ones are copies."""
+    names: dict[str, str] = {}
+    for name in sorted((path.stem for path in folder.glob("[0-9]*.ipynb")), key=lambda n: (len(n), n)):
+        if matched := NAME.fullmatch(name):
+            first = names.setdefault(matched[1], name)
+            if not name.startswith(first):
+                rename = "Rename one, so that it does not begin with a number"
+                raise UsageError(
+                    f"{folder} has two notebooks {matched[1]}: {first} and {name}. {rename}."
+                )
+    return sorted(names.values())
 
 
 def lesson_named(folder: Path, name: str) -> Lesson:
     """The notebook of the walk with that very name. Raises ``UsageError`` where there is none."""
-    known = sorted(path.stem for path in folder.glob("[0-9]*.ipynb"))
+    known = _names(folder)
     if name not in known:
         raise UsageError(f"no notebook {name!r}. {nearest(name, known)}")
     return read_lesson(folder / f"{name}.ipynb")
@@ -110,20 +167,46 @@ def read_lesson(path: Path) -> Lesson:
     try:
         content = nbformat.read(path, as_version=4)
         title = content.cells[0].source.splitlines()[0].lstrip("# ")
-    except (nbformat.ValidationError, ValueError, AttributeError, IndexError) as error:
-        raise UsageError(f"{path.name} is no notebook with a title ({error}). Restore it.") from error
+    except Exception as error:  # nbformat raises whatever a file that is no notebook leads to
+        said = " ".join(str(error).split())[:MAX_CHARS] or "it is empty"
+        raise UsageError(f"{path.name} is no notebook with a title ({said}). Restore it.") from error
     tagged = [cell.source for cell in content.cells if "parameters" in cell.metadata.get("tags", ())]
     if len(tagged) != 1:
         raise UsageError(f"{path.name} has {len(tagged)} cells tagged parameters, needs one")
     try:
         parameters = declared(tagged[0])
-    except (UsageError, SyntaxError) as error:
+    except (UsageError, SyntaxError, ValueError) as error:
         raise UsageError(f"{path.name}: {error}") from error
+    _refuse_shadows(path, content, parameters)
     return Lesson(path.stem, path, title, content, parameters)
 
 
+def _refuse_shadows(path: Path, content: Any, parameters: Iterable[str]) -> None:
+    """Raise ``UsageError`` where a parameter has the name of something that a cell imports."""
+    imports = "\n".join(re.findall(r"^(?:from|import) .*", "\n".join(code_cells(content)), re.MULTILINE))
+    for name in parameters:
+        if re.search(rf"(?:import|as|,)\s+{name}\b", imports):
+            raise UsageError(f"{path.name}: parameter {name} has the name of an import. Rename it.")
+
+
+def read_result(path: Path) -> Lesson:
+    """A notebook that a runner has executed. Raises ``UsageError`` where its stamp is not there."""
+    lesson = read_lesson(path)
+    try:
+        msgspec.convert(lesson.stamp, Stamp)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path} is no result of a run ({error}) and is left alone.") from None
+    return lesson
+
+
 def select(walk: Walk, names: Sequence[str]) -> dict[str, Lesson]:
-    """The lessons asked for, by name or number; all of them if none is named."""
+    """The lessons asked for, by name or number; all of them if none is named.
+
+    Raises ``UsageError`` for one that is not there, or cannot be read.
+    """
+    for name, fault in walk.broken.items():
+        if not names or {name, name.split("_")[0]} & {*names}:
+            raise UsageError(fault)
     chosen = {}
     for name in names:
         matching = [known for known in walk if name in (known, known.split("_")[0])]
@@ -138,10 +221,15 @@ def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
     known = sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
     if profile not in known:
         raise UsageError(f"no profile {profile!r}. {nearest(profile, known)}")
-    content = yaml.safe_load((folder / "profiles" / f"{profile}.yaml").read_bytes()) or {}
+    content = read_profile_file(folder, profile)
     for name in content:
-        if name != ALL and name not in walk:
+        if name not in (ALL, *walk, *walk.broken):
             raise UsageError(f"profile {profile} names no notebook: {name!r}. {nearest(name, walk)}")
+    parameters = {name for lesson in walk.values() for name in lesson.parameters}
+    for name in content.get(ALL, {}):
+        if name not in parameters and not walk.broken:
+            near = nearest(name, parameters)
+            raise UsageError(f"profile {profile}: no notebook has a parameter {name!r}. {near}")
     return dict(content)
 
 
@@ -154,11 +242,18 @@ def effective(lesson: Lesson, profile: Values, overrides: Values, threads: int) 
 
 
 def make(
-    chosen: Walk, profile: Values, overrides: Values, threads: int, root: Path, out: Path
+    chosen: Mapping[str, Lesson],
+    settings: Values,
+    overrides: Values,
+    threads: int,
+    root: Path,
+    out: Path,
+    profile: str = DEFAULT_PROFILE,
 ) -> list[Job]:
     """The jobs of a run, longest first, those that read the others' records last.
 
-    Raises ``UsageError`` for a parameter that no chosen notebook has, or a value out of range.
+    ``settings`` are those of the profile, as ``read_profile`` gives them. Raises ``UsageError``
+    for a parameter that no chosen notebook has, or a value out of range.
     """
     known = {name for lesson in chosen.values() for name in lesson.parameters}
     for name in overrides:
@@ -166,19 +261,27 @@ def make(
             raise UsageError(f"no notebook here has a parameter {name!r}. {nearest(name, known)}")
     jobs: list[Job] = []
     for lesson in sorted(chosen.values(), key=lambda lesson: lesson.reads_records):
-        parameters = effective(lesson, profile, overrides, threads)
+        parameters = effective(lesson, settings, overrides, threads)
         others = [job.fingerprint for job in jobs] if lesson.reads_records else []
         stamps = (_stamp_in(out, lesson.name), lesson.stamp)
         known_s = (stamp["time_s"] for stamp in stamps if stamp.get("parameters") == parameters)
-        mark = fingerprint_of(lesson, parameters, root, others)
+        mark = fingerprint_of(lesson, parameters, root, [profile, *others])
         jobs.append(Job(lesson, parameters, mark, next(known_s, None)))
     return sorted(jobs, key=lambda job: (job.lesson.reads_records, -(job.predicted_s or 0)))
 
 
 def fingerprint_of(lesson: Lesson, parameters: Values, root: Path, others: Sequence[str] = ()) -> str:
-    """The fingerprint of a lesson's result: what ``fingerprint`` covers, the lock and the claims."""
+    """The fingerprint of a lesson's result: what ``fingerprint`` covers, the lock and what it reads."""
     lock = (root / "requirements.lock").read_text()
-    return fingerprint(lesson.content, parameters, root, [*others, lock, *_claims_of(lesson, root)])
+    return fingerprint(
+        lesson.content, parameters, root, [*others, lock, *_read_by(lesson, parameters, root)]
+    )
+
+
+def unused(lesson: Lesson, names: Iterable[str]) -> list[str]:
+    """Which parameters no code cell reads, so that changing them changes nothing."""
+    code = "\n".join(code_cells(lesson.content))
+    return [name for name in names if len(re.findall(rf"\b{name}\b", code)) == 1]
 
 
 def is_done(job: Job, out: Path) -> bool:
@@ -186,26 +289,32 @@ def is_done(job: Job, out: Path) -> bool:
     return _stamp_in(out, job.name).get("fingerprint") == job.fingerprint
 
 
-def is_fresh(lesson: Lesson, walk: Walk, root: Path) -> bool:
+def is_fresh(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> bool:
     """Whether a lesson's committed outputs were made by the code that stands beside them."""
     return lesson.stamp.get("fingerprint") == committed_fingerprint(lesson, walk, root)
 
 
-def committed_fingerprint(lesson: Lesson, walk: Walk, root: Path) -> str:
+def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> str:
     """The fingerprint that a lesson's committed outputs should carry: code, values, claims, package."""
-    read = [other for other in walk.values() if lesson.reads_records and not other.reads_records]
-    others = [committed_fingerprint(other, walk, root) for other in read]
-    return fingerprint(lesson.content, lesson.defaults, root, [*others, *_claims_of(lesson, root)])
+    earlier = [other for other in walk.values() if lesson.reads_records and not other.reads_records]
+    others = [committed_fingerprint(other, walk, root) for other in earlier]
+    others += _read_by(lesson, lesson.defaults, root)
+    return fingerprint(lesson.content, lesson.defaults, root, others)
 
 
-def _claims_of(lesson: Lesson, root: Path) -> list[str]:
-    """The claims that a lesson tests, as texts: a verdict depends on what was expected."""
+def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
+    """What a lesson reads besides code: claims, solutions of its exercises, and paths it is given."""
     claims = load_claims(root / "claims.yaml").values()
-    return [repr(claim) for claim in claims if claim.notebook == lesson.name]
+    texts = [repr(claim) for claim in claims if claim.notebook == lesson.name]
+    given = [parameters[name] for name, known in lesson.parameters.items() if known.is_path]
+    listed = [[value] if isinstance(value, str) else value for value in given]
+    paths = [Path(text).expanduser() for texts in listed for text in texts if text]
+    solutions = root / "notebooks" / "solutions" / f"{lesson.name}.py"
+    return texts + [sources.contents(path.resolve()) for path in (solutions, *paths)]
 
 
 def _stamp_in(out: Path, name: str) -> Values:
     try:
-        return dict(json.loads((out / f"{name}.ipynb").read_bytes())["metadata"][STAMP])
-    except (OSError, ValueError, KeyError):
+        return dict(read_as(out / f"{name}.ipynb", dict)["metadata"][STAMP])
+    except (UsageError, KeyError, TypeError, ValueError):
         return {}

@@ -35,8 +35,9 @@ def exit_if_failed(outcomes: Sequence[Outcome]) -> None:
 @contextmanager
 def interruptible(what: str) -> Iterator[None]:
     """End an interrupted command with a sentence, and with the exit code that says so."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:

@@ -10,9 +10,10 @@ import nbformat
 
 from greenai_nb.checks import UsageError
 from greenai_nb.files import write_atomic
-from greenai_nb.lesson.project import STAMP
+from greenai_nb.lesson.project import DEFAULT_PROFILE, STAMP
+from greenai_nb.lesson.records import extract
 from greenai_nb.suite.run.fingerprint import code_cells
-from greenai_nb.suite.run.plan import Lesson, committed_fingerprint
+from greenai_nb.suite.run.plan import Lesson, committed_fingerprint, read_result
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -25,10 +26,14 @@ def publish(lesson: Lesson, walk: Mapping[str, Lesson], root: Path, out: Path) -
     path = out / f"{lesson.name}.ipynb"
     if not path.is_file():
         raise UsageError(f"{out} holds no {path.name}. Run it first: greenai run {lesson.name}")
-    executed = nbformat.read(path, as_version=4)
-    stamp = executed.metadata[STAMP]
-    if stamp["parameters"] != lesson.defaults:
-        raise UsageError(f"{path} was run with other parameters than the notebook's own")
+    result = read_result(path)
+    executed, stamp = result.content, result.stamp
+    if (stamp["profile"], stamp["parameters"]) != (DEFAULT_PROFILE, lesson.defaults):
+        raise UsageError(f"{path} was run at another size than the notebook's own: greenai run")
+    for record in extract(executed, lesson.name, stamp["parameters"], stamp["profile"]):
+        if record["reason"]:
+            doubt = f"claim {record['claim']} could not be judged: {record['reason']}"
+            raise UsageError(f"{path} is not fit to print, {doubt}. Run it again: greenai run --force")
     if code_cells(executed) != code_cells(lesson.content):
         raise UsageError(f"{path} was run with other code. Run it again: greenai run {lesson.name}")
     executed.metadata = {

@@ -4,7 +4,6 @@ import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -77,9 +76,9 @@ def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def page(profile: str, rows: Sequence[Row], folder: Path, failed: Sequence[str]) -> str:
-    """The offline page of a run's folder: verdicts, what each notebook cost, and every figure."""
-    lessons = [(lesson, figures(lesson.content)) for lesson in plan.lessons(folder).values()]
+def page(profile: str, rows: Sequence[Row], results: plan.Walk, failed: Sequence[str]) -> str:
+    """The offline page of a run: verdicts, what each notebook cost, and every figure."""
+    lessons = [(lesson, figures(lesson.content)) for lesson in results.values()]
     values = {"profile": profile, "claims": rows, "lessons": lessons, "failed": failed}
     return render("run/report.html.j2", card=machine.card(), **values)
 

@@ -6,7 +6,7 @@ A folder of results never holds half a notebook. A failing notebook does not sto
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -16,21 +16,35 @@ import nbformat
 from filelock import FileLock, Timeout
 
 from greenai_nb.checks import UsageError
-from greenai_nb.files import write_atomic
-from greenai_nb.lesson import records
+from greenai_nb.files import read_as, write_atomic
+from greenai_nb.lesson import project, records
 from greenai_nb.lesson.project import STAMP, TRAINED_SINCE_VARIABLE
-from greenai_nb.suite.run import kernel
+from greenai_nb.suite.run import kernel, plan
 from greenai_nb.suite.run.plan import Job, Outcome, Status
 from greenai_nb.suite.run.progress import Board
 
+LOCK = ".lock"
 COSTS = ("time_s", "s"), ("peak_ram_mb", "MB")
 
 
-def results_folder(out: Path) -> AbstractContextManager[Any]:
-    """Take a folder for one run alone. Raises ``UsageError`` where it is taken or cannot be written."""
+def results_folder(out: Path, names: Iterable[str] = ()) -> AbstractContextManager[Any]:
+    """Take a folder for the results of one run alone.
+
+    Raises ``UsageError`` where it is taken, cannot be written, or holds what a run with notebooks of
+    these ``names`` would overwrite and did not make.
+    """
+    lessons = project.notebooks().resolve()
+    if lessons in (out, *out.parents):
+        raise UsageError(f"{out} belongs to the notebooks themselves. Choose a folder with --out.")
+    ours = (out / LOCK).exists() or _holds_records(out)
+    for name in (*(f"{name}.ipynb" for name in names), "index.html", records.RECORDS):
+        path = out / name
+        if path.exists() and not (ours and (path.suffix != ".ipynb" or _is_result(path))):
+            kept = "which no run of greenai made; it is left as it is"
+            raise UsageError(f"{out} holds {name}, {kept}. Choose another folder with --out.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return FileLock(out / ".lock").acquire(blocking=False)
+        return FileLock(out / LOCK).acquire(blocking=False)
     except Timeout:
         busy = f"another run is writing to {out}"
         raise UsageError(f"{busy}. Wait for it, or choose a folder with --out.") from None
@@ -40,12 +54,19 @@ def results_folder(out: Path) -> AbstractContextManager[Any]:
 
 
 def run(
-    jobs: Sequence[Job], out: Path, profile: str, side_by_side: int, board: Board, anew: bool = False
+    jobs: Sequence[Job],
+    out: Path,
+    profile: str,
+    side_by_side: int,
+    board: Board,
+    names: Collection[str],
+    anew: bool = False,
 ) -> list[Outcome]:
-    """Run jobs, and write ``records.jsonl`` from all that the folder holds.
+    """Run jobs, and write ``records.jsonl`` from the results that the folder holds of these names.
 
-    A run that is ``anew`` uses no training of before. Ctrl-C ends the running notebooks, leaves the
-    finished ones in place and is raised again.
+    Notebooks that read clocks come first, one at a time, and those that read records last. A run that
+    is ``anew`` uses no training of before. Ctrl-C ends the running notebooks, leaves the finished ones
+    in place and is raised again.
     """
     outcomes: list[Outcome] = []
     since = {TRAINED_SINCE_VARIABLE: str(time.time())} if anew else {}
@@ -59,13 +80,15 @@ def run(
         board.end(job, outcome.status)
         return outcome
 
-    for reads_records in (False, True):
+    readers = [job for job in jobs if job.lesson.reads_records]
+    clocks = [job for job in jobs if job.lesson.runs_alone]
+    others = [job for job in jobs if job not in (*readers, *clocks)]
+    for batch, at_once in ((clocks, 1), (others, side_by_side), (readers, side_by_side)):
         stop = threading.Event()
         with ExitStack() as ending:  # also after Ctrl-C: kernels first, then their threads, then records
-            ending.callback(write_records, out)
-            pool = ending.enter_context(ThreadPoolExecutor(side_by_side))
+            ending.callback(write_records, out, names)
+            pool = ending.enter_context(ThreadPoolExecutor(at_once))
             ending.callback(stop.set)
-            batch = [job for job in jobs if job.lesson.reads_records is reads_records]
             outcomes += pool.map(run_one, batch)
     return outcomes
 
@@ -78,14 +101,29 @@ def store(outcome: Outcome, out: Path) -> None:
     gone.unlink(missing_ok=True)
 
 
-def write_records(out: Path) -> None:
-    """Gather the records of every executed notebook of the folder into ``records.jsonl``."""
+def write_records(out: Path, names: Iterable[str]) -> None:
+    """Gather the records of the results of these names in a folder into ``records.jsonl``."""
     lines = [
         json.dumps(record) + "\n"
-        for path in sorted(out.glob("*.ipynb"))
-        for record in run_records(json.loads(path.read_bytes()), path.stem)
+        for name, result in plan.results(out, names).items()
+        for record in run_records(result.content, name)
     ]
-    write_atomic(out / "records.jsonl", "".join(lines))
+    write_atomic(out / records.RECORDS, "".join(lines))
+
+
+def _holds_records(out: Path) -> bool:
+    try:
+        return bool(records.read(out))
+    except UsageError:
+        return False
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a notebook has a runner's stamp, or is damaged and so nobody's work any more."""
+    try:
+        return STAMP in read_as(path, dict).get("metadata", {})
+    except UsageError:
+        return True
 
 
 def run_records(notebook: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

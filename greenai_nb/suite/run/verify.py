@@ -2,9 +2,10 @@
 
 The reference are the records in the notebooks of the repository, as last published. Records are compared
 that have notebook, name and parameters in common; the number of threads may differ. Two agree where they
-are equal to ``EXACT`` of their size, where both have intervals and these overlap, or, of claims without
-intervals, where the verdicts are the same. Of others, such as seconds, the difference is told and not
-judged.
+are equal to ``EXACT`` of their size or ``ROUNDING``, where both have intervals and these overlap, or, of
+claims without intervals, where the verdicts are the same. Of
+other numbers, such as seconds and joules, and of claims that could not be judged, the difference is told
+and not judged. Verdicts are compared whatever the parameters.
 """
 
 import json
@@ -16,10 +17,11 @@ from typing import Any
 from rich.table import Table
 
 from greenai_nb.lesson import records
+from greenai_nb.lesson.claims import FAILS, RECORDED
 from greenai_nb.suite.run.plan import THREADS, Lesson
 from greenai_nb.suite.run.report import folding
 
-EXACT = 1e-9
+EXACT, ROUNDING = 1e-9, 1e-12
 
 Record = Mapping[str, Any]
 
@@ -38,7 +40,7 @@ class Agreement:
     @property
     def difference(self) -> float:
         """Relative difference, (here - reference) / |reference|; infinite from a reference of zero."""
-        if self.here == self.reference:
+        if math.isclose(self.here, self.reference, rel_tol=0, abs_tol=ROUNDING):
             return 0.0
         return (self.here - self.reference) / abs(self.reference) if self.reference else math.inf
 
@@ -68,15 +70,41 @@ def agreements(here: Iterable[Record], committed: Iterable[Record]) -> list[Agre
 
 def _agrees(here: Record, reference: Record) -> bool | None:
     """Whether two records agree, by value, by interval or by verdict."""
-    if math.isclose(here["value"], reference["value"], rel_tol=EXACT):
+    if math.isclose(here["value"], reference["value"], rel_tol=EXACT, abs_tol=ROUNDING):
         return True
+    if not here["claim"] and (here["provenance"] == "estimated" or here["unit"] == "J"):
+        return None
+    if here.get("reason") or reference.get("reason"):
+        return None
     bounds = (here["lo"], here["hi"], reference["lo"], reference["hi"])
     if None not in bounds and here["lo"] < here["hi"]:
         return bool(here["lo"] <= reference["hi"] and reference["lo"] <= here["hi"])
     return bool(here["verdict"] == reference["verdict"]) if here["claim"] else None
 
 
-def departures(pairs: Iterable[Agreement]) -> Table:
+def departures(here: Iterable[Record], committed: Iterable[Record]) -> tuple[list[str], int]:
+    """Sentences on verdicts that are not the committed ones, and how many verdicts were compared.
+
+    What could not be judged here, or there, is not compared. A claim without a committed verdict departs
+    where it fails.
+    """
+    known, ours = (
+        {
+            each["claim"]: each["verdict"]
+            for each in side
+            if each["claim"] and each["verdict"] != RECORDED and not each.get("reason")
+        }
+        for side in (committed, here)
+    )
+    said = [
+        f"{name}: the verdict is {verdict} here, the committed one {known.get(name, 'is not there')}"
+        for name, verdict in ours.items()
+        if known.get(name, verdict) != verdict or (name not in known and verdict == FAILS)
+    ]
+    return said, len({*ours} & {*known})
+
+
+def differences(pairs: Iterable[Agreement]) -> Table:
     """What does not agree, and what is told only, the largest difference first."""
     title = "Here and in the committed results"
     table = folding(title, "notebook", "record", "here", "committed", "difference", "agrees")

@@ -12,7 +12,6 @@ import itertools
 import json
 import platform
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -37,6 +36,7 @@ from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RUNS, Store
 SCHEDULER_LOST = "the scheduler is gone; what is finished is stored, the same command goes on"
 MAX_WORKER_DEATHS = 3  # in one run, before it counts as failed
 MAX_MEMORY_FRACTION = 0.9  # of the machine's memory, that runs side by side may be predicted to take
+WORKER_WAIT_S = 60.0
 HISTORY = 100  # runs of a store that tell what the next ones will take
 
 
@@ -126,6 +126,7 @@ def run(client: Client, todo: Sequence[Task], watch: Callable[[Outcome], None]) 
     scheduler is lost; the store holds what is finished.
     """
     waiting, outcomes = iter(todo), list[Outcome]()
+    named = {task.fingerprint: task for task in todo}
     running: Any = as_completed(loop=client.loop)
 
     def feed() -> None:
@@ -142,6 +143,8 @@ def run(client: Client, todo: Sequence[Task], watch: Callable[[Outcome], None]) 
                 raise UsageError(SCHEDULER_LOST)
             name, problem = future.key.removeprefix("run-"), future.exception()
             failed = Outcome(name, Status.FAILED, f"{type(problem).__name__}: {problem}")
+            if problem:
+                _store_death(named[name], failed.error)
             outcomes.append(failed if problem else future.result())
             future.release()
             feed()
@@ -153,7 +156,11 @@ def run(client: Client, todo: Sequence[Task], watch: Callable[[Outcome], None]) 
 
 def _compare_checkouts(client: Client, notebook: str) -> None:
     """Raise ``UsageError`` unless all workers have this notebook, this package and this lock."""
-    client.wait_for_workers(1)
+    try:
+        client.wait_for_workers(1, WORKER_WAIT_S)
+    except TimeoutError:
+        none = f"no worker has joined the scheduler in {WORKER_WAIT_S:g} s"
+        raise UsageError(f"{none}. Start one there: dask worker ADDRESS --nthreads 1") from None
     here, there = checkout(notebook), client.run(checkout, notebook, on_error="return")
     differing = sorted(address for address, theirs in there.items() if theirs != here)
     if differing:
@@ -171,7 +178,7 @@ def checkout(notebook: str) -> str:
 def work(task: Task) -> Outcome:
     """Run a task in this worker's checkout, and put the result into the store."""
     store, end = Store(task.store), functools.partial(Outcome, task.fingerprint)
-    if store.has(task.fingerprint):
+    if store.finished({task.fingerprint}):
         return end(Status.UNCHANGED)
     lesson = plan.lesson_named(project.notebooks(), task.notebook)
     if tasks(lesson, [task.parameters], task.profile, {}, task.store, task.limits) != [task]:
@@ -190,30 +197,32 @@ def work(task: Task) -> Outcome:
 
 def _execute(job: plan.Job, task: Task, folder: Path) -> str:
     """Execute a job, and write all that a run has into a folder; gives the error, if it failed."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
     with (folder / "log.txt").open("w") as log:
         outcome = kernel.execute(job, folder, task.profile, limits=task.limits, log=log)
     nbformat.write(outcome.notebook, folder / f"{job.name}.ipynb")
     if not outcome.error:
-        runner.write_records(folder)
-    receipt = {
-        "notebook": job.name,
-        **outcome.notebook.metadata[project.STAMP],
-        "started": started,
-        "machine": machine.card(),
-        "revision": _revision(),
-        "lock": hashlib.sha256((project.root() / "requirements.lock").read_bytes()).hexdigest()[:16],
-        "cell": outcome.cell if outcome.error else None,
-        "error": outcome.error,
-    }
-    (folder / RECEIPT).write_text(json.dumps(receipt, indent=1) + "\n")
+        runner.write_records(folder, [job.name])
+    stamp, cell = outcome.notebook.metadata[project.STAMP], outcome.cell if outcome.error else None
+    (folder / RECEIPT).write_bytes(_receipt(job.name, stamp, outcome.error, cell))
     return outcome.error
 
 
-@functools.cache
-def _revision() -> str | None:
-    command = ["git", "-C", str(project.root()), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+def _receipt(notebook: str, stamp: Values, error: str, cell: int | None = None) -> bytes:
+    lock = hashlib.sha256((project.root() / "requirements.lock").read_bytes()).hexdigest()[:16]
+    receipt = {"notebook": notebook, **stamp, "lock": lock, "cell": cell, "error": error}
+    return json.dumps(receipt, indent=1).encode() + b"\n"
+
+
+def _store_death(task: Task, error: str) -> None:
+    """Leave the failure of a run whose workers have died, which could not do so themselves."""
+    stamp = {
+        **{"fingerprint": task.fingerprint, "profile": task.profile, "parameters": task.parameters},
+        **{
+            "time_s": 0.0,
+            "peak_ram_mb": 0.0,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        **{"machine": machine.card(), "revision": kernel.revision()},
+    }
+    content = _receipt(task.notebook, stamp, error)
+    Store(task.store).write(f"{FAILED}/{task.fingerprint}/{RECEIPT}", content)

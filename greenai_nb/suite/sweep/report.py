@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from greenai_nb.intervals import student_interval
-from greenai_nb.lesson.claims import Claim, Obtained, judge
+from greenai_nb.intervals import Estimate, student_interval
+from greenai_nb.lesson.claims import FEW, MIN_SEEDS, Claim, Obtained, judge
 from greenai_nb.show.figure import image_tag, png
 from greenai_nb.show.style import BLUE, use_style
 from greenai_nb.suite.run.report import render
@@ -72,10 +72,14 @@ def verdicts(frame: pd.DataFrame, claims: Claims) -> list[Finding]:
         rows = whole[whole["claim"] == name].drop_duplicates("run", keep="last")
         groups: Any = rows.groupby(["profile", "provenance", *names], dropna=False)
         for (profile, provenance, *values), part in groups:
-            obtained = judge(claim, part["value"].tolist(), profile)
             if len(part) == 1:
                 value, low, high, verdict = part[["value", "lo", "hi", "verdict"]].iloc[0]
                 obtained = Obtained(value, low, high, 1, verdict)
+            else:
+                value, low, high = map(float, student_interval(part["value"]))
+                doubts = [*part["reason"].dropna(), *[FEW] * (len(part) < MIN_SEEDS)]
+                estimate = Estimate(value, low, high, len(part), "; ".join(sorted({*doubts})))
+                obtained = judge(claim, estimate, profile)
             setting = _setting(dict(zip(names, values, strict=True)))
             findings.append(Finding(claim, setting, profile, provenance, obtained))
     return findings

@@ -8,7 +8,7 @@ A run counts once its ``run.json`` is there, so what was cut off half way is sim
 
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -74,9 +74,15 @@ class Store:
                 f"cannot write to {self.address} ({error.strerror or error}). Choose another with --out."
             ) from error
 
-    def has(self, fingerprint: str) -> bool:
-        """Whether a run is finished."""
-        return bool(self._files.exists(f"{self._root}/{RUNS}/{fingerprint}/{RECEIPT}"))
+    def finished(self, fingerprints: Set[str], kind: str = RUNS) -> set[str]:
+        """Which of these runs have a receipt that is whole and theirs."""
+        stored = fingerprints & self.fingerprints(kind)
+        paths = [f"{self._root}/{kind}/{fingerprint}/{RECEIPT}" for fingerprint in sorted(stored)]
+        found = set()
+        for content in self._files.cat(paths, on_error="omit").values() if paths else ():
+            with suppress(ValueError, msgspec.MsgspecError):
+                found.add(msgspec.json.decode(content, type=Receipt).fingerprint)
+        return found & stored
 
     def fingerprints(self, kind: str = RUNS) -> set[str]:
         """The runs that are stored, from one listing."""

@@ -31,11 +31,12 @@ class Record(msgspec.Struct, rename={"metric": "name"}):
     hi: float | None
     verdict: str | None
     seed: Any
+    reason: str | None = None
 
 
 OF_RUN = ("profile", "versions", "processor", "threads", "revision", "lock", "time_s", "peak_ram_mb")
 NUMBERS = ("value", "lo", "hi", "time_s", "peak_ram_mb")
-TEXTS = ("metric", "unit", "provenance", "claim", "verdict", "processor", "revision", "lock")
+TEXTS = ("metric", "unit", "provenance", "claim", "verdict", "reason", "processor", "revision", "lock")
 
 
 def collect(stores: Stores) -> pd.DataFrame:

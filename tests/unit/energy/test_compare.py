@@ -2,10 +2,18 @@ import time
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from greenai_nb.energy.backends import cpu_share
 from greenai_nb.energy.backends.replay import PowercapTree
-from greenai_nb.energy.compare import compare, judge
+from greenai_nb.energy.compare import DOUBTS, clocked, compare, judge, passes
 from greenai_nb.energy.reading import ProvenanceError, Reading
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """A machine without neighbours, whoever tests beside this one."""
+    monkeypatch.setattr(cpu_share, "shares", lambda before, after: (0.5, 0.0))
 
 
 def spin(cpu_s):
@@ -27,6 +35,36 @@ def test_twice_the_work_is_seen_and_called_dearer():
     assert got.verdict == "b costs more" and got.provenance == "measured"
     assert "b costs more: cpu_s of b is" in str(got) and "(measured, 8 repetitions, " in str(got)
     assert compare(lambda: spin(0.02), lambda: spin(0.01), repetitions=8).verdict == "b costs less"
+
+
+@pytest.mark.parametrize(
+    ("taken", "word"), [(0.11, "contaminated"), (0.5, "contaminated"), (None, "unknown")]
+)
+def test_on_a_busy_machine_or_in_too_short_a_time_there_is_no_verdict(monkeypatch, taken, word):
+    monkeypatch.setattr(cpu_share, "shares", lambda before, after: (None, taken))
+    got = compare(lambda: spin(0.001), lambda: spin(0.003), repetitions=8)
+    assert got.verdict == "no verdict" and got.doubt == got.estimate.doubt == DOUBTS[word]
+    assert DOUBTS[word] in str(got) and got.low > 1
+    assert passes({"a": lambda: spin(1e-3)}, 6).doubt == DOUBTS[word]
+
+
+def test_a_clock_that_ran_too_short_says_so_by_itself(monkeypatch):
+    monkeypatch.undo()
+    assert compare(int, int, "time_s", 6).doubt == DOUBTS["unknown"]
+
+
+def test_windows_hold_many_calls_and_costs_are_those_of_one():
+    found = passes({"one": lambda: spin(1e-3), "two": lambda: spin(2e-3)}, 8, window_s=0.01)
+    assert found.calls["one"] > found.calls["two"] > 1
+    assert found.ratio("two", "one").value == pytest.approx(2, rel=0.2)
+    assert np.median(found.costs("one")) == pytest.approx(1e-3, rel=0.3)
+
+
+def test_numbers_of_a_clock_have_students_interval_and_its_doubt():
+    got = clocked([1.0, 2.0, 3.0], "")
+    half = stats.t.ppf(0.975, 2) / np.sqrt(3)
+    assert (got.value, got.low, got.high) == pytest.approx((2, 2 - half, 2 + half)) and not got.doubt
+    assert clocked([1.0, 2.0, 3.0], "busy").doubt == "busy" and "three" in clocked([1.0, 2.0], "").doubt
 
 
 def test_an_interval_that_holds_one_gives_no_verdict():

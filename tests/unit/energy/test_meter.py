@@ -6,7 +6,11 @@ from greenai_nb import machine
 from greenai_nb.energy.backends import cpu_share
 from greenai_nb.energy.backends.cpu_model import BUSY_VCPU_W
 from greenai_nb.energy.backends.replay import PowercapTree
-from greenai_nb.energy.meter import Meter
+from greenai_nb.energy.meter import BACKENDS, Meter
+
+
+def nothing():
+    raise FileNotFoundError
 
 
 def spin(cpu_s):
@@ -32,6 +36,34 @@ def test_auto_takes_the_counters_where_it_can_read_them(tmp_path):
     running = Meter(powercap=tmp_path)
     tree.advance(1.0)
     assert running.backend == "rapl" and running.read().energy_j == pytest.approx(10)
+
+
+def test_auto_names_the_gpus_that_it_does_not_count_beside_processors(gpus, tmp_path, monkeypatch):
+    PowercapTree(tmp_path, 10.0)
+    (tmp_path / "replayed").unlink()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    hidden = Meter(powercap=tmp_path)
+    assert hidden.backend == "rapl"
+    assert hidden.read().method.endswith("; GPUs not counted, Meter('nvml') says why")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    one = Meter(powercap=tmp_path)
+    assert one.backend == "rapl+nvml" and "1 GPU of 2" in one.read().method
+
+
+def test_auto_names_all_that_it_does_not_count(gpus, tmp_path):
+    gpus[:] = [gpus.error("GPU is lost")] * 2
+    PowercapTree(tmp_path, 10.0)
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("none")
+    meter = Meter(powercap=tmp_path)
+    assert meter.backend == "vcpu"
+    assert meter.read().method.endswith(
+        "; RAPL not counted, Meter('rapl') says why; GPUs not counted, Meter('nvml') says why"
+    )
+
+
+def test_where_there_is_nothing_else_to_count_nothing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(BACKENDS, "nvml", nothing)
+    assert ";" not in Meter(powercap=tmp_path).read().method
 
 
 def test_a_block_leaves_its_reading():

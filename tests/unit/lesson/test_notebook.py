@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from greenai_nb.checks import UsageError
+from greenai_nb.intervals import Estimate
 from greenai_nb.lesson import claims, notebook, project, records
 
 
@@ -27,10 +28,15 @@ def a_claim(**changes):
 @pytest.mark.parametrize(
     ("values", "profile", "verdict"),
     [
-        ([15], "tutorial", "holds"),
-        ([10], "tutorial", "holds"),
-        ([9], "tutorial", "fails"),
-        ([math.nan], "tutorial", "fails"),
+        ([15], "tutorial", "undecided"),
+        ([10, 10, 10], "tutorial", "holds"),
+        ([9, 9, 9], "tutorial", "fails"),
+        ([math.nan] * 3, "tutorial", "fails"),
+        (Estimate(15, 11, 19, 5), "tutorial", "holds"),
+        (Estimate(15, 11, 19, 5, "the machine was busy"), "tutorial", "undecided"),
+        (Estimate(25, 21, 29, 5, "the machine was busy"), "tutorial", "undecided"),
+        (Estimate(25, 21, 29, 5), "tutorial", "fails"),
+        (Estimate(25, 21, 29, 5, "the machine was busy"), "ci", "recorded"),
         ([14, 15, 16], "tutorial", "holds"),
         ([30, 31, 32], "tutorial", "fails"),
         ([11, 15, 19], "tutorial", "undecided"),
@@ -40,6 +46,59 @@ def a_claim(**changes):
 )
 def test_verdicts(values, profile, verdict):
     assert claims.judge(a_claim(), values, profile).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "values", "said"),
+    [
+        ({}, 15, "one value a repetition"),
+        ({"clock": True}, [14, 15, 16], "about a clock"),
+        ({"clock": True}, 15, "about a clock"),
+    ],
+)
+def test_a_measured_claim_needs_an_interval_and_a_clock_a_word_on_the_machine(changes, values, said):
+    with pytest.raises(UsageError, match=said):
+        claims.judge(a_claim(**changes), values, "ci")
+    assert claims.judge(a_claim(provenance="counted"), 15, "tutorial").verdict == "holds"
+
+
+def test_a_smaller_run_than_the_profile_is_recorded_with_the_reason():
+    got = claims.judge(a_claim(), [14, 15, 16], "tutorial", reduced="epochs is 1")
+    assert (got.verdict, got.reason) == ("recorded", "epochs is 1")
+
+
+FAULTY = {
+    "judged_at: tutorial": "judged_at: expected array, got str",
+    "judged_at: [tutorail]": "'tutorail', which is no profile. Did you mean 'tutorial'",
+    "at_least: 1e5": None,
+    "at_least: .nan": "at_least: expected float, got str",
+    "at_least: 30": "at least 30 and at most 20",
+    "unit: m\nunit: s": "'unit' stands twice",
+    "provenance: mesured": "provenance: invalid enum value 'mesured'",
+    "equivalence: yes\nat_most: 1": "'at_most' stands twice",
+    "judge_at: [ci]": "unknown field judge_at",
+    "sentence: [a": "line",
+    "sentence:\ta: b": "line",
+}
+
+
+@pytest.mark.parametrize(("line", "said"), FAULTY.items())
+def test_a_fault_in_the_claims_is_a_sentence_with_its_line(tmp_path, line, said):
+    known = {k: v for k, v in msgspec.to_builtins(a_claim()).items() if v is not None}
+    (tmp_path / "notebooks" / "profiles").mkdir(parents=True)
+    (tmp_path / "notebooks" / "profiles" / "tutorial.yaml").write_text("{}")
+    lines = line.split("\n")
+    known = {k: v for k, v in known.items() if k not in (lines[0].partition(":")[0], "at_least")}
+    known |= {} if line.startswith("at_least") else {"at_least": 10}
+    known["at_most"] = 1e6 if "1e5" in line else 20
+    text = msgspec.yaml.encode([known]).decode() + "".join(f"  {each}\n" for each in lines)
+    (tmp_path / "claims.yaml").write_text(text)
+    if said is None:
+        assert claims.load_claims(tmp_path / "claims.yaml")["x"].at_least == 1e5
+        return
+    with pytest.raises(UsageError) as error:
+        claims.load_claims(tmp_path / "claims.yaml")
+    assert said in str(error.value)
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=9))
@@ -58,7 +117,7 @@ def test_a_claim_says_how_it_was_amended(tmp_path):
     path, known = tmp_path / "claims.yaml", {**msgspec.to_builtins(a_claim())}
     known["amended"] = {"date": "2026-11-28", "expected": "at least 30 %", "verdict": "fails"}
     path.write_bytes(msgspec.yaml.encode([known]))
-    with pytest.raises(UsageError, match=r"claim x .*missing required field `reason`"):
+    with pytest.raises(UsageError, match=r"line \d+, 0\.amended: .*missing required field reason"):
         claims.load_claims(path)
     known["amended"]["reason"] = "The control differed in two things."
     path.write_bytes(msgspec.yaml.encode([known]))
@@ -68,7 +127,7 @@ def test_a_claim_says_how_it_was_amended(tmp_path):
 def test_an_incomplete_claim_is_named(tmp_path):
     path = tmp_path / "claims.yaml"
     path.write_text("- id: half\n  sentence: only half\n")
-    with pytest.raises(UsageError, match=r"claim half in claims\.yaml: .*missing"):
+    with pytest.raises(UsageError, match=r"claims\.yaml, line 1, 0: .*missing"):
         claims.load_claims(path)
 
 

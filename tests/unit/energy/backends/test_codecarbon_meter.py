@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from greenai_nb import machine
 from greenai_nb.energy.backends import codecarbon_meter
 from greenai_nb.energy.meter import Meter
 
@@ -134,6 +135,23 @@ def test_a_country_that_codecarbon_does_not_know_is_refused(country, near):
 def test_an_impossible_power_is_refused(ram_w):
     with pytest.raises(ValueError, match="ram_w"):
         Meter("codecarbon", country="FRA", ram_w=ram_w)
+
+
+@pytest.mark.parametrize(
+    "limit_mb, ram_w, said",
+    [
+        (2147.0, None, True),
+        (64.0, None, True),
+        (2147.0, 8.0, False),
+        (None, None, False),
+        (1e9, None, False),  # more than the machine has
+    ],
+)
+def test_in_a_container_the_method_says_whose_memory_is_counted(monkeypatch, limit_mb, ram_w, said):
+    monkeypatch.setattr(machine, "container_limits", lambda: (None, limit_mb))
+    method = Meter("codecarbon", country="FRA", ram_w=ram_w).read().method
+    assert ("memory's watts are the whole machine's" in method) == said
+    assert not said or f"not the container's {limit_mb:.0f} MB" in method
 
 
 def test_an_unknown_mode_is_refused():

@@ -28,12 +28,12 @@ def tree(tmp_path):
     return write
 
 
-def forbid(monkeypatch, name):
-    """As root, permissions do not hold: refuse to open files of this name."""
+def forbid(monkeypatch, *ends):
+    """As root, permissions do not hold: refuse to open files whose path ends so."""
     true = Path.read_text
 
     def read_text(path, *arguments, **named):
-        if path.name == name:
+        if path.as_posix().endswith(ends):
             raise PermissionError(13, "Permission denied", str(path))
         return true(path, *arguments, **named)
 
@@ -57,7 +57,7 @@ def test_packages_and_dram_of_all_sockets_add_up_and_core_is_not_counted_twice(t
         tree(zone, name, count + joules * 1_000_000)
     reading = meter.read()
     assert reading.components == pytest.approx({"package": 30, "core": 16, "dram": 2, "psys": 45})
-    assert reading.energy_j == reading.low_j == reading.high_j == pytest.approx(32)
+    assert reading.energy_j == pytest.approx(32)
     assert reading.provenance == "measured" and "2 package counters and dram" in reading.method
 
 
@@ -110,7 +110,36 @@ def test_a_counter_that_turns_is_followed_once_a_reading(tree):
     for count, joules in ((10_000_000, 20), (95_000_000, 105), (5_000_000, 115)):
         tree("intel-rapl:0", "package-0", count)
         reading = meter.read()
-        assert reading.energy_j == reading.high_j == pytest.approx(joules)
+        assert reading.energy_j == pytest.approx(joules)
+
+
+@pytest.mark.parametrize(
+    "limit_w, used_uj, low_j, high_j",
+    [
+        (None, 0, 0, 0.5),
+        (None, 10_000_000, 9.5, 10.5),
+        (100, 10_000_000, 9.9, 10.1),
+        (100, 20_000, 0, 0.12),
+    ],
+)
+def test_a_measured_reading_is_as_wide_as_a_renewal_of_its_counter(
+    tree, limit_w, used_uj, low_j, high_j
+):
+    limit = {"enabled": 1, "constraint_0_power_limit_uw": limit_w * 10**6} if limit_w else {}
+    tree("intel-rapl:0", "package-0", 5, **limit)
+    tree("intel-rapl:0:0", "core", 5)  # not in the sum, and not in its width
+    meter = Meter("rapl", powercap=tree.folder)
+    tree("intel-rapl:0", "package-0", 5 + used_uj, **limit)
+    reading = meter.read()
+    assert (reading.low_j, reading.high_j) == pytest.approx((low_j, high_j))
+    assert reading.energy_j == pytest.approx(used_uj / 1e6)
+
+
+def test_the_counters_of_two_sockets_and_dram_may_all_be_late(tree):
+    for zone, name, count in (("0", "package-0", 5), ("1", "package-1", 9_000_000), ("1:0", "dram", 5)):
+        tree(f"intel-rapl:{zone}", name, count)
+    reading = Meter("rapl", powercap=tree.folder).read()
+    assert (reading.low_j, reading.high_j) == pytest.approx((0, 3 * 0.5))
 
 
 def replayed(tree, count, time_s, **files):
@@ -211,7 +240,52 @@ def test_a_part_without_a_counter_is_left_out_and_a_package_is_not(tree):
     tree("intel-rapl:0", "package-0", 5)
     tree("intel-rapl:0:0", "dram", 5)
     (tree.folder / "intel-rapl:0:0" / "energy_uj").unlink()
-    assert Meter("rapl", powercap=tree.folder).read().components == {"package": 0}
+    reading = Meter("rapl", powercap=tree.folder).read()
+    assert reading.components == {"package": 0}
+    assert "a dram counter cannot be read and is not counted" in reading.method
     (tree.folder / "intel-rapl:0" / "energy_uj").unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(OSError, match=r"intel-rapl:0/energy_uj.*Meter\('vcpu'\)"):
         Meter("rapl", powercap=tree.folder)
+    assert "RAPL not counted, Meter('rapl') says why" in Meter(powercap=tree.folder).read().method
+
+
+ZONES = {"0": "package-0", "0:0": "core", "0:1": "uncore", "0:2": "dram", "1": "psys"}
+
+
+@pytest.mark.parametrize(
+    "zones", [["0:0"], ["0:1"], ["0:2"], ["1"], ["0:0", "0:2"], ["0:0", "0:1", "1"]]
+)
+def test_a_part_that_may_not_be_read_is_left_out_and_named(tree, monkeypatch, zones):
+    for zone, name in ZONES.items():
+        tree(f"intel-rapl:{zone}", name, 5)
+    forbid(monkeypatch, *(f"intel-rapl:{zone}/energy_uj" for zone in zones))
+    meter = Meter(powercap=tree.folder)
+    for zone, name in ZONES.items():
+        tree(f"intel-rapl:{zone}", name, 1_000_005)
+    reading = meter.read()
+    assert meter.backend == "rapl" and reading.provenance == "measured"
+    assert reading.energy_j == pytest.approx(1 if "0:2" in zones else 2)
+    for zone, name in ZONES.items():
+        assert (f"a {name} counter cannot be read" in reading.method) == (zone in zones)
+    assert ("and is not counted" in reading.method) == ("0:2" in zones)
+
+
+def test_a_dram_counter_of_one_socket_that_may_not_be_read_is_named(tree, monkeypatch):
+    for socket, count in enumerate((5, 9_000_000)):
+        tree(f"intel-rapl:{socket}", f"package-{socket}", count)
+        tree(f"intel-rapl:{socket}:0", "dram", count)
+    forbid(monkeypatch, "intel-rapl:1:0/energy_uj")
+    method = Meter("rapl", powercap=tree.folder).read().method
+    assert "2 package counters and dram" in method
+    assert "a dram counter cannot be read and is not counted" in method
+
+
+@pytest.mark.parametrize("zones", [["0"], ["0", "1"], ["0:1"]])
+def test_a_package_or_a_lone_board_that_may_not_be_read_is_an_error(tree, monkeypatch, zones):
+    board = zones == ["0:1"]
+    for zone, name in (("0:0", "core"), ("0:1", "psys")) if board else ZONES.items():
+        tree(f"intel-rapl:{zone}", name, 5)
+    forbid(monkeypatch, *(f"intel-rapl:{zone}/energy_uj" for zone in zones))
+    with pytest.raises(PermissionError, match=r"intel-rapl:0.*energy_uj may not be read.*as root"):
+        Meter("rapl", powercap=tree.folder)
+    assert "RAPL not counted, Meter('rapl') says why" in Meter(powercap=tree.folder).read().method

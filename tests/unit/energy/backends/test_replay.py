@@ -62,6 +62,26 @@ def test_traces_are_read_from_csv(tmp_path):
         read_trace(tmp_path / "absent.csv")
 
 
+def write_csv(path, **columns):
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+def test_a_counter_goes_before_power_where_a_trace_has_both(tmp_path):
+    path = write_csv(tmp_path / "t.csv", time_s=[0, 1, 2], power_w=[9, 9, 9], energy_uj=[0, 0, 5e6])
+    assert read_trace(path).used(2) == pytest.approx(5) and read_trace(path).used(1) == 0
+
+
+def test_a_counter_that_does_not_wrap_around_loses_nothing_in_a_gap(tmp_path):
+    columns = {"time_s": [0, 1, 2, 9, 10], "energy_uj": [0, 1e6, 1e6, 8e6, 9e6]}
+    assert read_trace(write_csv(tmp_path / "t.csv", **columns)).used(10) == pytest.approx(9)
+    with pytest.raises(ValueError, match="gap of 7 s"):
+        read_trace(write_csv(tmp_path / "t.csv", **columns), longest_step_s=3.0)
+    wraps = write_csv(tmp_path / "t.csv", **columns, max_energy_range_uj=[1e9] * 5)
+    with pytest.raises(ValueError, match="gap of 7 s"):
+        read_trace(wraps)
+
+
 @pytest.mark.parametrize(
     "times, power, message",
     [

@@ -91,3 +91,34 @@ def test_the_reference_are_the_records_of_published_notebooks(tmp_path):
     write_notebook(tmp_path / "02_never.ipynb", PARAMETERS, shown)
     (found,) = verify.reference(plan.lessons(tmp_path))
     assert found["notebook"] == "01_done" and found["parameters"] == {"threads": 1, "n": 5}
+
+
+def test_seconds_and_estimated_joules_are_told_and_a_zero_has_a_floor():
+    joules = record(9.0, 8.0, 10.0) | {"provenance": "estimated", "unit": "J"}
+    more = joules | {"value": 90.0, "lo": 80.0, "hi": 100.0}
+    assert verify.agreements([joules], [more])[0].agrees is None
+    assert verify.agreements([joules | {"provenance": "measured"}], [more])[0].agrees is None
+    (tiny,) = verify.agreements([record(0.0)], [record(4.7e-15)])
+    assert tiny.agrees and tiny.difference == 0
+
+
+@pytest.mark.parametrize(
+    ("here", "committed", "reason", "departs", "compared"),
+    [
+        ("holds", "holds", None, 0, 1),
+        ("fails", "fails", None, 0, 1),
+        ("fails", "holds", None, 1, 1),
+        ("holds", "fails", None, 1, 1),
+        ("undecided", "holds", None, 1, 1),
+        ("undecided", "holds", "the machine was busy", 0, 0),
+        ("recorded", "holds", None, 0, 0),
+        ("fails", None, None, 1, 0),
+        ("undecided", None, None, 0, 0),
+    ],
+)
+def test_a_verdict_departs_from_the_committed_one(here, committed, reason, departs, compared):
+    ours = [record(1.0, 1.0, 1.0, "c", here, reason=reason, parameters={"n": 8})]
+    theirs = [record(1.0, 1.0, 1.0, "c", committed)] if committed else []
+    said, count = verify.departures(ours, theirs)
+    assert (len(said), count) == (departs, compared)
+    assert all(here in sentence and "c:" in sentence for sentence in said)

@@ -82,12 +82,12 @@ def test_claims_are_judged_at_each_setting(tmp_path):
     for number, value in enumerate((2.9, 3.0, 3.1)):
         add(tmp_path, number, {"n": 1, "seed": number}, claimed(value, "fails"))
     add(tmp_path, 5, {"n": 2, "seed": 0}, claimed(1.5, "undecided"))
-    for number in (6, 7):
+    for number in (6, 7, 8):
         add(tmp_path, number, {"n": 3, "seed": number}, claimed(1.0))
     absent = a_claim(id="absent")
     found = report.verdicts(table.collect(tmp_path), {"absent": absent, "is-fast": a_claim()})
     assert [each.setting for each in found] == [{"n": 1}, {"n": 2}, {"n": 3}]
-    assert [each.obtained.count for each in found] == [3, 1, 2]
+    assert [each.obtained.count for each in found] == [3, 1, 3]
     assert [each.obtained.verdict for each in found] == ["holds", "undecided", "fails"]
     several, single, _ = (each.obtained for each in found)
     # s = 0.1, so the half width is t 0.1 / sqrt(3).
@@ -97,7 +97,7 @@ def test_claims_are_judged_at_each_setting(tmp_path):
 
 
 def test_profiles_are_judged_apart(tmp_path):
-    for number in range(4):
+    for number in range(5):
         profile = "ci" if number < 2 else "tutorial"
         add(tmp_path, number, {"seed": number}, claimed(1.0), profile=profile)
     found = report.verdicts(table.collect(tmp_path), {"is-fast": a_claim()})

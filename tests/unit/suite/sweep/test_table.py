@@ -19,8 +19,8 @@ def test_a_table_has_a_row_a_record_and_a_column_a_parameter(tmp_path):
     frame = table.collect(tmp_path)
     assert list(frame) == [
         "run", "notebook", "p.threads", "p.rate", "p.seeds", "p.sizes", "p.extra", "metric", "value",
-        "unit", "provenance", "claim", "lo", "hi", "verdict", "seed", "profile", "versions", "processor",
-        "threads", "revision", "lock", "time_s", "peak_ram_mb", "started",
+        "unit", "provenance", "claim", "lo", "hi", "verdict", "seed", "reason", "profile", "versions",
+        "processor", "threads", "revision", "lock", "time_s", "peak_ram_mb", "started",
     ]  # fmt: skip
     assert frame["run"].tolist() == [f"{1:016x}"] * 2 + [f"{2:016x}"]
     assert frame["metric"].tolist() == ["speed", "accuracy", "speed"]
