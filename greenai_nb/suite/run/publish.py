@@ -15,6 +15,7 @@ from greenai_nb.lesson.records import extract
 from greenai_nb.suite.run.fingerprint import code_cells
 from greenai_nb.suite.run.plan import Lesson, committed_fingerprint, read_result
 
+CARD = ("processor", "instructions", "cores", "memory_mb", "python", "torch")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -40,7 +41,11 @@ def publish(lesson: Lesson, walk: Mapping[str, Lesson], root: Path, out: Path) -
         **{key: value for key, value in lesson.content.metadata.items() if key != "widgets"},
         "kernelspec": KERNEL,
         "language_info": {"name": "python"},
-        STAMP: {**stamp, "fingerprint": committed_fingerprint(lesson, walk, root)},
+        STAMP: {
+            **stamp,
+            "machine": {name: stamp["machine"][name] for name in CARD},
+            "fingerprint": committed_fingerprint(lesson, walk, root),
+        },
     }
     for cell, written in zip(executed.cells, lesson.content.cells, strict=True):
         cell.source, cell.metadata = written.source, written.metadata
