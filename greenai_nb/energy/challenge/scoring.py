@@ -154,7 +154,7 @@ def _run(file: Path, folder: Path, limit_s: float) -> worker.Answer:
         try:
             content = (folder / worker.ANSWER).read_bytes()
             return msgspec.json.decode(content, type=worker.Answer)
-        except (NotADirectoryError, IsADirectoryError, PermissionError, msgspec.DecodeError) as error:
+        except (NotADirectoryError, IsADirectoryError, PermissionError, ValueError) as error:
             return worker.Answer(problem=f"{UNREADABLE} ({error})")
     ended = f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.is_file() else []

@@ -2,13 +2,20 @@
 
 import dataclasses
 import re
+import tempfile
 import time
+from pathlib import Path
+from unittest import mock
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from greenai_nb.energy.challenge import worker
 from greenai_nb.energy.challenge.scoring import Score, leaderboard, score
 from greenai_nb.energy.reading import ProvenanceError, Reading
 
@@ -38,6 +45,46 @@ def test_an_entry_is_scored_by_what_it_gets_right_and_what_it_uses(tmp_path):
     assert len(got.readings) == 3 and got.images % len(IMAGES) == 0
     assert all(each.provenance in ("measured", "estimated") for each in got.readings)
     assert all(each.cpu_s > 0 for each in got.readings)
+
+
+IN_PLACE = """
+def predict(x):
+    x -= 0.13
+    x /= 0.3
+    return (10 * (0.3 * x[:, 0, 0, 0] + 0.13) + 1e-4).long()
+"""
+MARKS = """
+def predict(images):
+    if (images[:, 0, 27, 27] > 1).all():
+        raise ValueError("an image that it has seen")
+    classes = (10 * images[:, 0, 0, 0]).long()
+    images[:, 0, 27, 27] = classes + 2
+    return classes
+"""
+LEAVES = "import subprocess\n" + RIGHT.replace("return", "subprocess.Popen(['sleep', '30']); return")
+
+
+def test_an_entry_may_change_its_images_and_gains_nothing_by_it(tmp_path):
+    got = scored(tmp_path, IN_PLACE)
+    assert got.problem == "" and got.accuracy == 1
+    assert scored(tmp_path, MARKS).accuracy == 1
+    assert "still runs" in scored(tmp_path, LEAVES).problem
+
+
+@given(st.integers(0, 10**6), st.binary(max_size=3), st.integers(0, 5))
+def test_a_mutated_answer_gives_a_score_or_a_sentence(at, piece, length):
+    reading = Reading.exact(1.0, "estimated", "made", 1.0, 1.0)
+    content = msgspec.json.encode(worker.Answer([1] * 60, 60, [reading] * 3))
+    at %= len(content)
+    with tempfile.TemporaryDirectory() as folder, mock.patch("subprocess.Popen") as process:
+        process.return_value.wait.return_value, process.return_value.pid = 0, 2**30
+        Path(folder, "mine.py").write_text("")
+        Path(folder, worker.ANSWER).write_bytes(content[:at] + piece + content[at + length :])
+        with mock.patch("tempfile.TemporaryDirectory") as place:
+            place.return_value.__enter__.return_value = folder
+            got = score(Path(folder, "mine.py"), IMAGES, BRIGHT, **QUICK)
+    assert got.problem or (len(got.readings) == 3 and 0 <= got.accuracy <= 1)
+    assert str(got)
 
 
 def test_more_work_costs_more(tmp_path):
