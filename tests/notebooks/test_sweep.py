@@ -343,7 +343,7 @@ def test_a_scheduler_lost_while_a_run_is_handed_out_is_a_sentence(place):
     class Lost:
         loop = object()
 
-        def wait_for_workers(self, count):
+        def wait_for_workers(self, count, timeout):
             pass
 
         def run(self, *_, **__):
@@ -354,6 +354,28 @@ def test_a_scheduler_lost_while_a_run_is_handed_out_is_a_sentence(place):
 
     with pytest.raises(UsageError, match="the scheduler is gone"):
         cluster.run(Lost(), [task_for(place, "03_noted", place / "out", n=1)], print)
+
+
+def test_a_scheduler_without_workers_is_a_sentence_after_a_while(place):
+    class Empty:
+        loop = object()
+
+        def wait_for_workers(self, count, timeout):
+            raise TimeoutError
+
+    with pytest.raises(UsageError, match="no worker has joined"):
+        cluster.run(Empty(), [task_for(place, "03_noted", place / "out", n=1)], print)
+
+
+def test_a_run_whose_workers_died_is_stored_as_failed(place):
+    task = task_for(place, "03_noted", place / "out", n=1)
+    cluster._store_death(task, "KilledWorker: four workers died")
+    store = Store(str(place / "out"))
+    assert store.finished({task.fingerprint}, "failed") == {task.fingerprint}
+    receipt = place / "out" / "failed" / task.fingerprint / "run.json"
+    for content in ("", '{"x": 1}', receipt.read_text().replace(task.fingerprint, "other")):
+        receipt.write_text(content)
+        assert store.finished({task.fingerprint}, "failed") == set()
 
 
 def test_a_store_elsewhere_gets_its_page_too(place):

@@ -481,7 +481,9 @@ def test_a_run_without_a_reader_neither_keeps_nor_reads(reader, monkeypatch):
 def test_a_file_that_cannot_be_read_is_said_and_replaced(reader, content, capsys):
     reader.write_text(content)
     exercise(NOTEBOOK, count_weights)
-    assert "mine.json cannot be read, so your progress starts anew" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "mine.json" in said and "So your progress starts anew" in said
+    assert (reader.parent / "mine.1.damaged").read_text() == content, "nothing is lost"
     assert progress().right[NOTEBOOK] == 1
 
 
