@@ -15,6 +15,7 @@ from greenai_nb.checks import UsageError
 
 Content = TypeVar("Content")
 
+JSON = {".json", ".jsonl", ".ipynb"}  # other names are those of YAML
 INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 STEP = re.compile(r"\.(\w+)|\[(\d+)\]")  # of the path in an error of msgspec
 MAX_DEPTH = 50  # of nested lists and dicts; the C parser of YAML has no limit but its stack
@@ -55,11 +56,11 @@ def read_as(path: Path, kind: type[Content], content: bytes | None = None) -> Co
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is no text in UTF-8: save it as such, or restore it.") from error
     try:
-        if path.suffix == ".yaml":
+        if path.suffix in JSON:
+            parsed = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        else:
             _refuse_tangles(text)
             parsed = yaml.load(text, Loader=_Loader)
-        else:
-            parsed = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}, line {error.lineno}, is no JSON: {error.msg}.") from None
     except yaml.MarkedYAMLError as error:
@@ -95,20 +96,18 @@ def _lines(text: str, steps: Sequence[str]) -> list[int]:
         node: Any = yaml.compose(text, Loader=_Loader)
         for step in steps:
             if isinstance(node, yaml.MappingNode):
-                key, node = next(pair for pair in node.value if pair[0].value == step)
-                lines.append(key.start_mark.line + 1)
+                at, node = next(pair for pair in node.value if pair[0].value == step)
             else:
-                node = node.value[int(step)]
-                lines.append(node.start_mark.line + 1)
+                at = node = node.value[int(step)]
+            lines.append(at.start_mark.line + 1)
     return lines
 
 
 def _refuse_tangles(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-            event, yaml.CollectionEndEvent
-        )
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH} lists and names")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None):

@@ -33,7 +33,6 @@ Pairs = Sequence[tuple[Reading, Reading]]
 QUANTITIES = ("cpu_s", "time_s", "energy_j")
 MIN_REPETITIONS = 6  # of fewer repetitions even a clear order is chance more often than 1 in 20: 2 / 2^n
 RESAMPLES = 4000
-FEW = "a verdict needs three passes or more"
 DOUBTS = {
     "clean": "",
     "contaminated": "the machine was busy: others took more than a tenth of its processors",
@@ -180,4 +179,4 @@ def doubt(around: Reading) -> str:
 def clocked(values: Sequence[float], doubt: str) -> Estimate:
     """Mean of one number a pass or a seed that a clock gave, with its Student interval."""
     mean, low, high = map(float, student_interval(np.asarray(values, float)))
-    return Estimate(mean, low, high, len(values), doubt or ("" if len(values) > 2 else FEW))
+    return Estimate(mean, low, high, len(values), doubt)

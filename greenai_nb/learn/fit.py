@@ -50,7 +50,8 @@ def over_seeds(
 ) -> list[Fit]:
     """A fit for each seed: ``train(make(seed), seed)``, on several threads if there are ``workers``.
 
-    The networks are made one after the other, each after ``torch.manual_seed(seed)``.
+    The networks are made one after the other, each after ``torch.manual_seed(seed)``. One worker trains
+    in the calling thread, where an interrupt reaches the trainer.
     """
     nets = []
     for seed in seeds:

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from greenai_nb.checks import UsageError, nearest
+from greenai_nb.checks import PROVENANCES, UsageError, nearest
 from greenai_nb.files import read_as
 from greenai_nb.intervals import Estimate, student_interval, welch_interval
 from greenai_nb.lesson.project import root
@@ -47,7 +47,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notebook: str
     metric: str
     unit: str
-    provenance: Literal["measured", "estimated", "counted", "derived", "quoted", "replayed"]
+    provenance: str
     judged_at: list[str]
     at_least: float = -math.inf
     at_most: float = math.inf
@@ -68,12 +68,14 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def fault(self, profiles: Sequence[str]) -> str:
         """What is wrong with the claim, in words; empty where nothing is."""
         low, high = self.at_least, self.at_most
+        if self.provenance not in PROVENANCES:
+            return f"has no known provenance. {nearest(self.provenance, PROVENANCES)}"
         if math.isinf(low) and math.isinf(high):
-            return "needs at_least or at_most"
+            return "needs at_least or at_most."
         if low > high:
-            return f"expects at least {low:g} and at most {high:g}, which no number can be"
+            return f"expects at least {low:g} and at most {high:g}, which no number can be."
         if self.equivalence and math.isinf(high - low):
-            return "says that two things are the same and needs both at_least and at_most"
+            return "says that two things are the same and needs both at_least and at_most."
         if unknown := [name for name in self.judged_at if profiles and name not in profiles]:
             return f"is judged at {unknown[0]!r}, which is no profile. {nearest(unknown[0], profiles)}"
         return ""
@@ -94,17 +96,17 @@ class Obtained:
 def load_claims(path: Path | None = None) -> dict[str, Claim]:
     """Read the claims by id. Raises ``UsageError`` where one is not complete or makes no sense."""
     path = path or root() / "claims.yaml"
-    content = path.read_bytes() if path.is_file() else b""
+    content = path.read_bytes() if path.is_file() else None
     profiles = sorted(file.stem for file in path.parent.glob("notebooks/profiles/*.yaml"))
     return dict(_claims(path, content, tuple(profiles)))
 
 
 @functools.lru_cache(maxsize=4)
-def _claims(path: Path, content: bytes, profiles: tuple[str, ...]) -> dict[str, Claim]:
+def _claims(path: Path, content: bytes | None, profiles: tuple[str, ...]) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
     for claim in read_as(path, list[Claim], content):
         if fault := claim.fault(profiles):
-            raise UsageError(f"claim {claim.id} in {path.name} {fault}.")
+            raise UsageError(f"claim {claim.id} in {path.name} {fault}")
         if claim.id in claims:
             raise UsageError(f"claim {claim.id} stands twice in {path.name}.")
         claims[claim.id] = claim
@@ -128,15 +130,16 @@ def judge(
     """
     if claim.clock and not isinstance(values, Estimate):
         raise UsageError(f"claim {claim.id} is about a clock: judge it by an Estimate of compare")
-    if claim.provenance == "measured" and not isinstance(values, Estimate) and np.ndim(values) == 0:
+    is_exact = not isinstance(values, Estimate) and np.ndim(values) == 0
+    if claim.provenance == "measured" and is_exact:
         raise UsageError(f"claim {claim.id} is measured: judge it by a list, one value a repetition")
     got, reason = _estimate(values, minus), ""
     if profile not in claim.judged_at:
         verdict = RECORDED
     elif reduced:
         verdict, reason = RECORDED, reduced
-    elif got.doubt:
-        verdict, reason = UNDECIDED, got.doubt
+    elif got.doubt or (got.count < MIN_SEEDS and not is_exact):
+        verdict, reason = UNDECIDED, got.doubt or FEW
     elif not math.isfinite(got.value) or got.high < claim.at_least or got.low > claim.at_most:
         verdict = FAILS
     elif claim.at_least <= got.low and got.high <= claim.at_most:
@@ -153,12 +156,11 @@ def _estimate(values: float | Sequence[float] | Estimate, minus: Sequence[float]
         return Estimate(float(values), float(values), float(values), 1)  # type: ignore[arg-type]
     ours = np.asarray(values, float)
     count = min(map(len, (ours, ours if minus is None else minus)))
-    doubt = FEW if count < MIN_SEEDS else ""
     if minus is None:
         value, low, high = map(float, student_interval(ours))
     else:
         value, low, high = welch_interval(ours, np.asarray(minus, float))
-    return Estimate(value, low, high, count, doubt)
+    return Estimate(value, low, high, count)
 
 
 def plain(number: float) -> str:

@@ -112,12 +112,15 @@ def _outcome(got: Any, right: Any) -> str:
     if got is None:
         return f"gave None, should be {expected}: does every way through it end with a return?"
     if shown == expected:
-        shown, expected = (f"{x!r:.{MAX_CHARS}} ({type(x).__name__})" for x in (got, right))
+        shown, expected = (f"{_shown(x, repr):.{MAX_CHARS}} ({type(x).__name__})" for x in (got, right))
     return f"gave {shown}, should be {expected}"
 
 
-def _shown(value: Any) -> str:
-    return " ".join(_Short().repr(value).split())
+def _shown(value: Any, words: Callable[[Any], str] | None = None) -> str:
+    try:
+        return " ".join((words or _Short().repr)(value).split())
+    except Exception:  # its own, or that of a number of too many digits
+        return f"something of type {type(value).__name__} that cannot be shown"
 
 
 class _Short(reprlib.Repr):

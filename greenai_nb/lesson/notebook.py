@@ -12,9 +12,9 @@ from greenai_nb.checks import UsageError, nearest
 from greenai_nb.files import read_as
 from greenai_nb.intervals import Estimate
 from greenai_nb.lesson import claims, records
-from greenai_nb.lesson.parameters import Parameter, declared, is_parameters_cell, reductions, resolve
+from greenai_nb.lesson.parameters import declared, is_parameters_cell, reductions, resolve
 from greenai_nb.lesson.project import STAMP, current_notebook, notebooks, profile, profile_values
-from greenai_nb.machine import peak_ram_mb
+from greenai_nb.machine import is_interactive, peak_ram_mb
 
 INJECTED = "# Parameters"  # how papermill begins the cell that it adds
 ASSIGNED = re.compile(r"^(\w+) = ", re.MULTILINE)
@@ -37,8 +37,14 @@ def check(namespace: Mapping[str, Any]) -> Any:
     injected = "\n".join(cell for cell in cells[last + 1 :] if cell.startswith(INJECTED))
     names = [*parameters, *ASSIGNED.findall(injected)]
     values = resolve(parameters, {name: namespace.get(name) for name in names}, "this notebook")
+    stamp, full = _stamp(), {name: parameter.default for name, parameter in parameters.items()}
+    _print_values(values, full, stamp)
+    if is_interactive():  # a reader may have edited the cell, whose defaults are then no measure
+        full |= stamp.get("parameters", {})
     global _reduced
-    _reduced = _print_values(parameters, values)
+    _reduced = reductions(values, full | profile_values(current_notebook() or ""))
+    if _reduced:
+        print(f"claims are recorded and not judged: {_reduced}")
     constants = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return dataclasses.make_dataclass("Parameters", list(constants), frozen=True)(**constants)
 
@@ -118,26 +124,22 @@ def _executed_cells(namespace: Mapping[str, Any]) -> list[str]:
     return history or ["".join(cached[2]) for cached in texts]
 
 
-def _print_values(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> str:
-    """Show the values, and what the notebook needed when its outputs were recorded.
-
-    Gives how the values are smaller than those of the profile, in words; empty where they are not.
-    """
-    width = max(map(len, parameters))
-    changed = {name for name, parameter in parameters.items() if values[name] != parameter.default}
-    for name, value in values.items():
-        default = f"  (default {parameters[name].default!r})" if name in changed else ""
-        print(f"{name:{width}} = {value!r}{default}")
+def _stamp() -> Mapping[str, Any]:
+    """What the runner wrote into this notebook when its outputs were published; empty before that."""
     path = notebooks() / f"{current_notebook()}.ipynb"
-    stamp = read_as(path, dict).get("metadata", {}).get(STAMP, {}) if path.is_file() else {}
-    if "time_s" in stamp:
-        cost = f"{stamp['time_s'] / 60:.1f} minutes on one core, {stamp['peak_ram_mb']:.0f} MB"
-        differ = f"with the defaults it took {cost}; these values differ"
-        print(differ if changed else f"predicted: {cost}, as last recorded")
-    else:
+    return read_as(path, dict).get("metadata", {}).get(STAMP, {}) if path.is_file() else {}
+
+
+def _print_values(values: records.Json, defaults: records.Json, stamp: records.Json) -> None:
+    """Show the values, and what the notebook needed when its outputs were recorded."""
+    width = max(map(len, values))
+    changed = {name for name, value in values.items() if value != defaults[name]}
+    for name, value in values.items():
+        default = f"  (default {defaults[name]!r})" if name in changed else ""
+        print(f"{name:{width}} = {value!r}{default}")
+    if "time_s" not in stamp:
         print("minutes and memory: not recorded yet for this notebook")
-    own = {name: parameter.default for name, parameter in parameters.items()}
-    full = own | stamp.get("parameters", {}) | profile_values(path.stem)
-    if reduced := reductions(values, full):
-        print(f"claims are recorded and not judged: {reduced}")
-    return reduced
+        return
+    cost = f"{stamp['time_s'] / 60:.1f} minutes on one core, {stamp['peak_ram_mb']:.0f} MB"
+    differ = f"with the defaults it took {cost}; these values differ"
+    print(differ if changed else f"predicted: {cost}, as last recorded")

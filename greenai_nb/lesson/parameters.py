@@ -136,23 +136,21 @@ def _parameter(node: ast.AnnAssign, text: str) -> Parameter:
         raise UsageError(f"parameter {name} needs a type of {', '.join(SCALARS)} or a list of one")
     annotation: Any = SCALARS[kind]
     expected = "an int" if type_name == "int" else f"a {type_name}"
+    if half := HALF_OPEN.search(text):
+        raise UsageError(f"parameter {name} has the range {half[0][3:]}: write [lowest, highest]")
     try:
         default = ast.literal_eval(node.value or "no value")
         if options := CHOICES.search(text):
             choices = sorted(ast.literal_eval(options[1]))
             annotation, expected = Literal[*choices], f"{expected}, one of {str(choices)[1:-1]}"
-        elif half := HALF_OPEN.search(text):
-            raise UsageError(f"parameter {name} has the range {half[0][3:]}: write [lowest, highest]")
         elif limits := RANGE.search(text):
             low, high = (SCALARS[kind](limit) for limit in limits.groups())
             if low > high:
-                raise UsageError(f"parameter {name} has an empty range: {text}")
+                raise ValueError("no number lies there")
             annotation = Annotated[annotation, msgspec.Meta(ge=low, le=high)]
             expected += f" in [{low:g}, {high:g}]"
-    except UsageError:
-        raise
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise UsageError(f"parameter {name} needs a literal value and range: {text}") from None
+        raise UsageError(f"parameter {name} needs a literal value and a range: {text}") from None
     items = kind != type_name
     annotation = list[annotation] if items else annotation
     parameter = Parameter(name, kind, items, default, text, annotation, expected)

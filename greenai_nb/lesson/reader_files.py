@@ -4,10 +4,10 @@ Nothing is sent anywhere. Runs without a reader neither write nor read such file
 notebooks are the same for all.
 """
 
-import itertools
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class ReaderFile:
         try:
             return read_as(path, dict[str, self.kind])
         except UsageError as error:
-            free = (path.with_suffix(f".{n}.damaged") for n in itertools.count(1))
-            aside = next(each for each in free if not each.exists())
+            names = (path.with_suffix(f".{number}.damaged") for number in count(1))
+            aside = next(name for name in names if not name.exists())
             with suppress(OSError):
                 path.replace(aside)
             print(f"{error}\nSo {self.content} starts anew; what was there lies in {aside.name}.")

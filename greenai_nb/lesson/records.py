@@ -31,7 +31,7 @@ class Record(msgspec.Struct):
     notebook: str
     name: str
     value: float | None
-    unit: str
+    unit: str | None
     provenance: str
     claim: str | None = None
     lo: float | None = None

@@ -57,6 +57,7 @@ def run(work: Work, seconds: float) -> tuple[list[Any], str]:
     except (EOFError, OSError):
         return messages, "ended the process in which it was tried"
     finally:
+        _end_children(process.pid)
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):  # no group yet, or no longer
                 os.killpg(process.pid, signal.SIGKILL)
@@ -83,12 +84,25 @@ def _run(load: Callable[[], Work], sender: Connection) -> NoReturn:
     """Do the work in the other process, and end without what a kernel does at its end."""
     try:
         _cut_off_from_the_kernel()
-        work = load()
-        sender.send(None)  # ready
-        work(sender.send)
-        sender.send(None)  # done
+        work, first = load(), os.getpid()
+
+        def send(message: Any) -> None:
+            if os.getpid() == first:  # and not a fork of it, which the work may have made
+                sender.send(message)
+
+        send(None)  # ready
+        work(send)
+        _end_children(first)
+        send(None)  # done
     finally:
         os._exit(0)
+
+
+def _end_children(pid: int | None) -> None:
+    """Kill what a process has started, in whatever session; a process that has ended has none."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            child.kill()
 
 
 def _cut_off_from_the_kernel() -> None:

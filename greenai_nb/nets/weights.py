@@ -111,7 +111,8 @@ def _computed(layer: nn.Module) -> Iterable[str]:
     if parametrize.is_parametrized(layer):
         return [*cast(nn.ModuleDict, layer.parametrizations)]
     tensors = {key for key, value in vars(layer).items() if isinstance(value, Tensor)}
-    return tensors & {own.rpartition("_")[0] for own, _ in layer.named_parameters(recurse=False)}
+    owned = (own.rpartition("_") for own, _ in layer.named_parameters(recurse=False))
+    return tensors & {name for name, _, end in owned if end in ("orig", "g", "v")}
 
 
 def has_hooks(net: nn.Module) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import signal
+import stat
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from greenai_nb.energy.reading import Reading, same_provenance
 BANDS = (98, 97, 95, 90, 0)  # a band holds accuracies from here up to the one before, in percent
 COLUMNS = ["place", "entry", "band", "accuracy_percent", "energy_uj", "low_uj", "high_uj", "provenance"]
 COLUMNS += ["cpu_us", "spread_percent", "machine", "problem"]
+MAX_ANSWER = 10_000_000  # bytes; a class takes two
 UNREADABLE = "its process left an answer that cannot be read"
 
 
@@ -150,11 +152,14 @@ def _run(file: Path, folder: Path, limit_s: float) -> worker.Answer:
             return worker.Answer(problem=f"it took more than {limit_s:g} s and was stopped")
         finally:
             _end(process)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path = folder / worker.ANSWER
+        about = path.lstat()  # a pipe would be read for ever, a link anywhere
+        if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_ANSWER:
+            return worker.Answer(problem=f"{UNREADABLE}: no file of at most {MAX_ANSWER} bytes")
         try:
-            content = (folder / worker.ANSWER).read_bytes()
-            return msgspec.json.decode(content, type=worker.Answer)
-        except (NotADirectoryError, IsADirectoryError, PermissionError, ValueError) as error:
+            return msgspec.json.decode(path.read_bytes(), type=worker.Answer)
+        except (OSError, ValueError) as error:
             return worker.Answer(problem=f"{UNREADABLE} ({error})")
     ended = f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.is_file() else []

@@ -42,10 +42,9 @@ def fingerprint(
     modules = sources.imported(cells, package)
     for path in modules:
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    rooms = {path.parent for path in modules}
-    for name in ("tables", "mnist_10k"):
-        for data in sorted(room / name for room in rooms if (room / name).is_dir()):
-            digest.update(sources.contents(data).encode())
+    beside = {folder for path in modules for folder in path.parent.glob("[a-z]*/")}
+    for folder in sorted(folder for folder in beside if folder.is_dir() and not [*folder.glob("*.py")]):
+        digest.update(sources.contents(folder).encode())
     for name in sorted({name for cell in cells for name in IMPORTED.findall(cell)}):
         for local in (Path(f"{name}.py"), Path(name)):
             if name != package.name and local.exists():

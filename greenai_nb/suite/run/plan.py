@@ -12,10 +12,10 @@ import msgspec
 from greenai_nb import sources
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.files import read_as
+from greenai_nb.lesson import project
 from greenai_nb.lesson.claims import load_claims
 from greenai_nb.lesson.parameters import Parameter, declared, resolve
 from greenai_nb.lesson.project import ALL, DEFAULT_PROFILE, STAMP
-from greenai_nb.lesson.project import read_profile as read_profile_file
 from greenai_nb.suite.run.fingerprint import code_cells, fingerprint
 
 THREADS = "threads"
@@ -221,7 +221,7 @@ def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
     known = sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
     if profile not in known:
         raise UsageError(f"no profile {profile!r}. {nearest(profile, known)}")
-    content = read_profile_file(folder, profile)
+    content = project.read_profile(folder, profile)
     for name in content:
         if name not in (ALL, *walk, *walk.broken):
             raise UsageError(f"profile {profile} names no notebook: {name!r}. {nearest(name, walk)}")

@@ -3,9 +3,8 @@
 The reference are the records in the notebooks of the repository, as last published. Records are compared
 that have notebook, name and parameters in common; the number of threads may differ. Two agree where they
 are equal to ``EXACT`` of their size or ``ROUNDING``, where both have intervals and these overlap, or, of
-claims without intervals, where the verdicts are the same. Of
-other numbers, such as seconds and joules, and of claims that could not be judged, the difference is told
-and not judged. Verdicts are compared whatever the parameters.
+claims without intervals, where the verdicts are the same. Of others, such as seconds and joules, and
+of claims that could not be judged, the difference is told. Verdicts are compared at any parameters.
 """
 
 import json
@@ -74,7 +73,7 @@ def _agrees(here: Record, reference: Record) -> bool | None:
         return True
     if not here["claim"] and (here["provenance"] == "estimated" or here["unit"] == "J"):
         return None
-    if here.get("reason") or reference.get("reason"):
+    if here["reason"] or reference["reason"]:
         return None
     bounds = (here["lo"], here["hi"], reference["lo"], reference["hi"])
     if None not in bounds and here["lo"] < here["hi"]:
@@ -90,9 +89,9 @@ def departures(here: Iterable[Record], committed: Iterable[Record]) -> tuple[lis
     """
     known, ours = (
         {
-            each["claim"]: each["verdict"]
-            for each in side
-            if each["claim"] and each["verdict"] != RECORDED and not each.get("reason")
+            r["claim"]: r["verdict"]
+            for r in side
+            if r["verdict"] not in (None, RECORDED) and not r["reason"]
         }
         for side in (committed, here)
     )

@@ -159,8 +159,7 @@ def _compare_checkouts(client: Client, notebook: str) -> None:
     try:
         client.wait_for_workers(1, WORKER_WAIT_S)
     except TimeoutError:
-        none = f"no worker has joined the scheduler in {WORKER_WAIT_S:g} s"
-        raise UsageError(f"{none}. Start one there: dask worker ADDRESS --nthreads 1") from None
+        raise UsageError(f"no worker has joined in {WORKER_WAIT_S:g} s: start one there first") from None
     here, there = checkout(notebook), client.run(checkout, notebook, on_error="return")
     differing = sorted(address for address, theirs in there.items() if theirs != here)
     if differing:
@@ -178,7 +177,7 @@ def checkout(notebook: str) -> str:
 def work(task: Task) -> Outcome:
     """Run a task in this worker's checkout, and put the result into the store."""
     store, end = Store(task.store), functools.partial(Outcome, task.fingerprint)
-    if store.finished({task.fingerprint}):
+    if store.has(task.fingerprint):
         return end(Status.UNCHANGED)
     lesson = plan.lesson_named(project.notebooks(), task.notebook)
     if tasks(lesson, [task.parameters], task.profile, {}, task.store, task.limits) != [task]:
@@ -215,14 +214,9 @@ def _receipt(notebook: str, stamp: Values, error: str, cell: int | None = None) 
 
 def _store_death(task: Task, error: str) -> None:
     """Leave the failure of a run whose workers have died, which could not do so themselves."""
-    stamp = {
-        **{"fingerprint": task.fingerprint, "profile": task.profile, "parameters": task.parameters},
-        **{
-            "time_s": 0.0,
-            "peak_ram_mb": 0.0,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-        **{"machine": machine.card(), "revision": kernel.revision()},
-    }
+    stamp: dict[str, Any] = {"fingerprint": task.fingerprint, "profile": task.profile}
+    stamp |= {"parameters": task.parameters, "time_s": 0.0, "peak_ram_mb": 0.0}
+    stamp |= {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+    stamp |= {"machine": machine.card(), "revision": kernel.revision()}
     content = _receipt(task.notebook, stamp, error)
     Store(task.store).write(f"{FAILED}/{task.fingerprint}/{RECEIPT}", content)

@@ -21,9 +21,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import yaml
 
 from greenai_nb.checks import UsageError, nearest
+from greenai_nb.files import read_as
 from greenai_nb.lesson.parameters import Parameter
 
 Groups = Sequence[Sequence[str]]
@@ -49,10 +49,7 @@ class GridFile(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_grid(path: Path) -> tuple[dict[str, str], list[list[str]]]:
     """What a grid file asks for, as texts, and its zipped groups. Raises ``UsageError`` for another."""
-    try:
-        grid = msgspec.yaml.decode(path.read_bytes(), type=GridFile)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path} is no grid ({' '.join(str(error).split())})") from error
+    grid = read_as(path, GridFile)
     lists = {name: v if isinstance(v, list) else [v] for name, v in grid.parameters.items()}
     texts = {name: ",".join(map(_as_text, values)) for name, values in lists.items()}
     return texts, grid.zip

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from greenai_nb.intervals import Estimate, student_interval
-from greenai_nb.lesson.claims import FEW, MIN_SEEDS, Claim, Obtained, judge
+from greenai_nb.lesson.claims import Claim, Obtained, judge
 from greenai_nb.show.figure import image_tag, png
 from greenai_nb.show.style import BLUE, use_style
 from greenai_nb.suite.run.report import render
@@ -77,9 +77,8 @@ def verdicts(frame: pd.DataFrame, claims: Claims) -> list[Finding]:
                 obtained = Obtained(value, low, high, 1, verdict)
             else:
                 value, low, high = map(float, student_interval(part["value"]))
-                doubts = [*part["reason"].dropna(), *[FEW] * (len(part) < MIN_SEEDS)]
-                estimate = Estimate(value, low, high, len(part), "; ".join(sorted({*doubts})))
-                obtained = judge(claim, estimate, profile)
+                doubt = "; ".join(sorted({*part["reason"].dropna()}))
+                obtained = judge(claim, Estimate(value, low, high, len(part), doubt), profile)
             setting = _setting(dict(zip(names, values, strict=True)))
             findings.append(Finding(claim, setting, profile, provenance, obtained))
     return findings

@@ -18,7 +18,7 @@ import msgspec
 
 from greenai_nb.checks import UsageError
 
-RUNS, FAILED, RECEIPT, RECORDS = "runs", "failed", "run.json", "records.jsonl"
+RUNS, FAILED, RECEIPT = "runs", "failed", "run.json"
 
 
 class Receipt(msgspec.Struct, kw_only=True):
@@ -74,15 +74,21 @@ class Store:
                 f"cannot write to {self.address} ({error.strerror or error}). Choose another with --out."
             ) from error
 
+    def has(self, fingerprint: str) -> bool:
+        """Whether a run is finished."""
+        return bool(self._whole({fingerprint}, RUNS))
+
     def finished(self, fingerprints: Set[str], kind: str = RUNS) -> set[str]:
         """Which of these runs have a receipt that is whole and theirs."""
-        stored = fingerprints & self.fingerprints(kind)
-        paths = [f"{self._root}/{kind}/{fingerprint}/{RECEIPT}" for fingerprint in sorted(stored)]
+        return self._whole(fingerprints & self.fingerprints(kind), kind)
+
+    def _whole(self, fingerprints: Set[str], kind: str) -> set[str]:
+        paths = [f"{self._root}/{kind}/{fingerprint}/{RECEIPT}" for fingerprint in sorted(fingerprints)]
         found = set()
         for content in self._files.cat(paths, on_error="omit").values() if paths else ():
             with suppress(ValueError, msgspec.MsgspecError):
                 found.add(msgspec.json.decode(content, type=Receipt).fingerprint)
-        return found & stored
+        return found & {*fingerprints}
 
     def fingerprints(self, kind: str = RUNS) -> set[str]:
         """The runs that are stored, from one listing."""

@@ -11,29 +11,14 @@ import pandas as pd
 
 from greenai_nb.checks import UsageError
 from greenai_nb.files import write_atomic
+from greenai_nb.lesson.records import RECORDS, Record
 from greenai_nb.suite.run.plan import THREADS
-from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RECORDS, RUNS, Receipt, Store
+from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RUNS, Receipt, Store
 
 Stores = Path | str | Sequence[Path | str]
 PARAMETER = "p."
 HARDWARE = {"processor", "cores", "memory_mb", "system", "compiler"}
-
-
-class Record(msgspec.Struct, rename={"metric": "name"}):
-    """What the table takes from a record."""
-
-    metric: str
-    value: float | None
-    unit: str | None
-    provenance: str
-    claim: str | None
-    lo: float | None
-    hi: float | None
-    verdict: str | None
-    seed: Any
-    reason: str | None = None
-
-
+OF_RECORD = ("value", "unit", "provenance", "claim", "lo", "hi", "verdict", "seed", "reason")
 OF_RUN = ("profile", "versions", "processor", "threads", "revision", "lock", "time_s", "peak_ram_mb")
 NUMBERS = ("value", "lo", "hi", "time_s", "peak_ram_mb")
 TEXTS = ("metric", "unit", "provenance", "claim", "verdict", "reason", "processor", "revision", "lock")
@@ -48,7 +33,7 @@ def collect(stores: Stores) -> pd.DataFrame:
     """
     rows = [row for run in _read(stores, RUNS) for row in _rows(*run)]
     parameters = dict.fromkeys(name for row in rows for name in row if name.startswith(PARAMETER))
-    columns = ["run", "notebook", *parameters, *Record.__struct_fields__, *OF_RUN, "started"]
+    columns = ["run", "notebook", *parameters, "metric", *OF_RECORD, *OF_RUN, "started"]
     types: dict[Any, Any] = dict.fromkeys(NUMBERS, float) | dict.fromkeys(TEXTS, "str")
     return pd.DataFrame(rows, columns=columns).astype(types)
 
@@ -105,7 +90,10 @@ def _rows(receipt: Receipt, records: Sequence[Record]) -> list[dict[str, Any]]:
         "versions": json.dumps(versions),
         "threads": receipt.parameters.get(THREADS),
     }
-    return [{**run, **msgspec.structs.asdict(record), "seed": _cell(record.seed)} for record in records]
+    return [
+        {**run, "metric": record.name, **{field: _cell(getattr(record, field)) for field in OF_RECORD}}
+        for record in records
+    ]
 
 
 def _cell(value: Any) -> Any:

@@ -23,7 +23,7 @@ import torch
 from greenai_nb.checks import UsageError
 from greenai_nb.lesson import exercises, grading, project, sandbox
 from greenai_nb.lesson.exercises import Exercise, exercise, exercises_of, judge, progress
-from greenai_nb.lesson.grading import same
+from greenai_nb.lesson.grading import run_cases, same
 from greenai_nb.machine import INTERACTIVE_VARIABLE
 from greenai_nb.suite.run import plan
 from greenai_nb.suite.run.fingerprint import code_cells
@@ -493,3 +493,42 @@ def test_a_folder_that_cannot_be_written_is_said_and_the_verdict_stands(reader, 
     exercise(NOTEBOOK, count_weights)
     said = capsys.readouterr().out
     assert "right: 5 cases agree" in said and "your progress is not kept: " in said
+
+
+def forks(x):
+    if os.fork() == 0:
+        return -x
+    os.wait()
+    return x
+
+
+def starts_a_session(x):
+    subprocess.Popen(["sleep", "77.5"], start_new_session=True)
+    return x
+
+
+def is_too_long_to_show(x):
+    return 10**100_000
+
+
+class Sulks:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (forks, "x"),
+        (starts_a_session, "x"),
+        (is_too_long_to_show, "of type int that cannot be shown, should be 3"),
+        (lambda x: Sulks(), "Sulks instance at"),
+    ],
+)
+def test_what_an_answer_starts_ends_with_it_and_what_cannot_be_shown_is_said(answer, said):
+    (got,) = run_cases(answer, [lambda x: x], [(3,)], 5.0)
+    assert (0 in got.agrees_with) if said == "x" else said in got.outcome
+    time.sleep(0.2)
+    assert not [
+        each for each in psutil.process_iter(["cmdline"]) if "77.5" in (each.info["cmdline"] or ())
+    ]

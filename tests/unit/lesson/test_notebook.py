@@ -74,7 +74,7 @@ FAULTY = {
     "at_least: .nan": "at_least: expected float, got str",
     "at_least: 30": "at least 30 and at most 20",
     "unit: m\nunit: s": "'unit' stands twice",
-    "provenance: mesured": "provenance: invalid enum value 'mesured'",
+    "provenance: mesured": "no known provenance. Did you mean 'measured'?",
     "equivalence: yes\nat_most: 1": "'at_most' stands twice",
     "judge_at: [ci]": "unknown field judge_at",
     "sentence: [a": "line",

@@ -184,3 +184,11 @@ def test_energies_obtained_in_several_ways_are_not_ranked():
 
 def test_nobody_is_a_table_too():
     assert leaderboard([]).empty
+
+
+@pytest.mark.parametrize(
+    "act", ["os.mkfifo(place)", "os.symlink('/dev/zero', place)", "os.mkdir(place)"]
+)
+def test_an_answer_that_is_no_file_is_a_sentence(tmp_path, act):
+    text = f"import os, sys\nplace = os.path.join(sys.argv[2], 'answer.json')\n{act}\nos._exit(0)\n"
+    assert "cannot be read: no file" in scored(tmp_path, text).problem
