@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from notebook_files import write_notebook
 from scipy import stats
 
 from greenai_nb.checks import UsageError
 from greenai_nb.intervals import Estimate
 from greenai_nb.lesson import claims, notebook, project, records
+from greenai_nb.machine import INTERACTIVE_VARIABLE
 
 
 def a_claim(**changes):
@@ -241,3 +243,21 @@ def test_a_number_that_was_not_obtained_is_null_and_said_so():
     made = records.new("n", math.nan, "s", "measured", claim="c", lo=math.nan, hi=math.inf)
     assert (made["value"], made["lo"], made["hi"]) == (None, None, None)
     json.dumps(made, allow_nan=False)
+
+
+def test_a_default_that_was_lowered_makes_no_smaller_run_but_a_cell_that_was_edited_does(
+    tmp_path, monkeypatch, capsys
+):
+    write_notebook(tmp_path / "01_x.ipynb", greenai={"parameters": {"epochs": 9}})
+    monkeypatch.setattr(notebook, "notebooks", lambda: tmp_path)
+    monkeypatch.setenv(project.NOTEBOOK_VARIABLE, "01_x")
+    cell = "epochs: int = 3  # passes, in [1, 99]"
+
+    def said(interactive, *more, epochs=3):
+        monkeypatch.setenv(INTERACTIVE_VARIABLE, interactive)
+        notebook.check({"In": ["", cell, *more], "epochs": epochs})
+        return capsys.readouterr().out
+
+    assert "recorded and not judged" not in said("0")
+    assert "epochs is 3 where the profile has 9" in said("1")
+    assert "epochs is 1 where the profile has 3" in said("0", "# Parameters\nepochs = 1", epochs=1)
