@@ -1,13 +1,16 @@
 """Panels for everybody, and sliders on the same function where a front end is there."""
 
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from greenai_nb.checks import nearest
 from greenai_nb.machine import is_interactive
 from greenai_nb.show.figure import image_tag, png, show
 from greenai_nb.show.freeze import freeze
@@ -15,6 +18,7 @@ from greenai_nb.show.freeze import freeze
 Drawing = Callable[..., tuple[Figure, str]]
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
+STEPS = str, int, float
 
 # Jupyter marks a widget whose kernel is gone. A slow drawing is said only after a while, so that a
 # quick one does not flicker. The words beside a slider have the place that they need.
@@ -39,7 +43,7 @@ def explore(
     panels: Sequence[Mapping[str, Any]],
     *,
     labels: Mapping[str, str] = NO_LABELS,
-    **controls: Sequence[Any],
+    **controls: Iterable[Any],
 ) -> None:
     """Show ``draw(**panel)`` for each panel, and then sliders that call the same function.
 
@@ -47,19 +51,55 @@ def explore(
     its slider steps through, ``labels`` to the words beside it, with a unit; its name serves if there
     are none. The sliders start at the first panel, update one picture in place and say its
     description. They draw with a frozen copy of ``draw``, so that no later cell changes what they
-    show. Without a front end there are only the panels.
+    show. Without a front end there are only the panels. A cell that is run again frees what it showed.
+
+    Raises ``ValueError``, before anything is drawn, for panels that ``draw`` does not take, and for
+    sliders without steps, without a place in the first panel, or that cannot start there, and for
+    labels of no slider.
     """
+    _check_panels(draw, panels)
+    sliders = {name: _steps(name, values, panels[0]) for name, values in controls.items()}
+    for name in labels.keys() - controls.keys():
+        raise ValueError(f"there is no slider {name} to label. {nearest(name, controls)}")
     for panel in panels:
         show(*draw(**panel))
     if is_interactive():
-        _sliders(freeze(draw), dict(panels[0]), labels, controls)
+        _sliders(freeze(draw), panels[0], labels, sliders)
+
+
+def _check_panels(draw: Drawing, panels: Sequence[Mapping[str, Any]]) -> None:
+    if not panels:
+        raise ValueError("explore needs a panel: a list with at least one dict of draw's arguments")
+    for panel in panels:
+        try:
+            inspect.signature(draw).bind(**panel)
+        except TypeError as error:
+            raise ValueError(f"draw cannot draw the panel {dict(panel)}: {error}") from None
+
+
+def _steps(name: str, values: Iterable[Any], panel: Mapping[str, Any]) -> tuple[int, list[Any]]:
+    """The different values of a slider, as Python's own numbers, and which of them is in the panel."""
+    if name not in panel:
+        raise ValueError(f"the slider {name} starts at the first panel, which has {', '.join(panel)}")
+    if not isinstance(values, Iterable):
+        raise ValueError(f"the slider {name} steps through a list of values, got {values!r}")
+    start, *steps = (getattr(value, "tolist", lambda v=value: v)() for value in (panel[name], *values))
+    for value in (start, *steps):
+        if not isinstance(value, STEPS) or value != value:
+            raise ValueError(f"the slider {name} steps through numbers and texts, got {value!r}")
+    steps = [*dict.fromkeys(steps)]
+    for place, value in enumerate(steps):
+        numbers = not isinstance(value, str) and not isinstance(start, str)
+        if value == start or (numbers and math.isclose(value, start, abs_tol=1e-12)):
+            return place, steps
+    raise ValueError(f"the slider {name} starts at {start!r}, which is not one of {steps}")
 
 
 def _sliders(
     draw: Drawing,
     start: Mapping[str, Any],
     labels: Mapping[str, str],
-    controls: Mapping[str, Sequence[Any]],
+    controls: Mapping[str, tuple[int, list[Any]]],
 ) -> None:
     import ipywidgets
     from IPython.display import display
@@ -67,13 +107,13 @@ def _sliders(
     sliders = {
         name: ipywidgets.SelectionSlider(
             options=[(_in_words(value), value) for value in values],
-            value=start[name],
+            index=place,
             description=labels.get(name, _in_words(name)),
             continuous_update=False,
             style={"description_width": "initial"},
             layout={"width": "auto", "max_width": "40em"},
         )
-        for name, values in controls.items()
+        for name, (place, values) in controls.items()
     }
     notice = ipywidgets.HTML(layout={"min_height": "28px"})  # a line, so that nothing moves
     picture, words = ipywidgets.HTML(), ipywidgets.HTML()
@@ -93,11 +133,35 @@ def _sliders(
         slider.observe(update, "value")
     update()
     box = ipywidgets.VBox([*sliders.values(), notice, picture, words]).add_class("greenai-explorer")
+    _free_former(box)
     display({**box._repr_mimebundle_(), "text/plain": FALLBACK}, raw=True)
 
 
+_shown: dict[str, tuple[str, list[Any]]] = {}
+
+
+def _free_former(box: Any) -> None:
+    """Close what an earlier run of this cell showed: a kernel keeps every widget until it is closed."""
+    from IPython import get_ipython
+    from ipywidgets import Widget
+
+    shell: Any = get_ipython()
+    with suppress(AttributeError, KeyError):  # there is no kernel
+        request = shell.kernel.get_parent("shell")
+        cell = request["metadata"].get("cellId") or request["content"]["code"]
+        run, boxes = _shown.get(cell, ("", []))
+        if run != request["header"]["msg_id"]:
+            for part in [part for each in boxes for part in (*each.children, each)]:
+                part.unobserve_all()
+                for widget in (part, *part.trait_values().values()):
+                    if isinstance(widget, Widget):
+                        widget.close()
+            boxes = []
+        _shown[cell] = request["header"]["msg_id"], [*boxes, box]
+
+
 def _in_words(value: object) -> str:
-    return str(value).replace("_", " ")
+    return (f"{value:.12g}" if isinstance(value, float) else str(value)).replace("_", " ")
 
 
 @contextmanager

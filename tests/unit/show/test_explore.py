@@ -1,12 +1,16 @@
 import ipywidgets
 import matplotlib
+import numpy as np
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jupyter_client.manager import start_new_kernel
 
 from greenai_nb.machine import INTERACTIVE_VARIABLE
-from greenai_nb.show.explore import explore
+from greenai_nb.show.explore import _steps, explore
 
 
 def test_panels_are_shown_to_everybody(displayed, monkeypatch):
@@ -101,3 +105,81 @@ def test_a_slow_drawing_and_a_restarted_kernel_are_said(widgets):
 def test_without_the_widgets_a_reader_is_told_what_to_do(widgets, displayed):
     widgets(lambda k: (plt.figure(), "a picture"), [{"k": 1}], k=[1, 2])
     assert "Run this cell" in displayed[-1][0]["text/plain"]
+
+
+def draw_nothing(k, colour="red"):
+    raise AssertionError("nothing is drawn before all is checked")
+
+
+@pytest.mark.parametrize("front_end", ["0", "1"])
+@pytest.mark.parametrize(
+    ("panels", "controls", "said"),
+    [
+        ([], {"k": [1]}, "needs a panel"),
+        ([{}], {}, "missing a required argument: 'k'"),
+        ([{"k": 1}, {"q": 1}], {"k": [1]}, "cannot draw the panel {'q': 1}"),
+        ([{"k": 1}], {"k": []}, "starts at 1, which is not one of []"),
+        ([{"k": 0.37}], {"k": np.linspace(0.1, 0.5, 5)}, "starts at 0.37"),
+        ([{"k": "1"}], {"k": [1, 2]}, "starts at '1'"),
+        ([{"k": float("nan")}], {"k": [float("nan")]}, "got nan"),
+        ([{"k": None}], {"k": [None, 1]}, "got None"),
+        ([{"k": 1}], {"k": [1, None]}, "got None"),
+        ([{"k": 1}], {"k": [np.arange(3), 1]}, r"got [0, 1, 2]"),
+        ([{"k": 1}], {"k": 5}, "a list of values, got 5"),
+        ([{"k": 1}], {"k": [1], "labels": {"q": "size"}}, "there is no slider q to label"),
+        ([{"k": 1}], {"k": [1], "colour": ["red"]}, "the slider colour starts at the first panel"),
+    ],
+)
+def test_what_a_slider_cannot_do_is_said_before_the_first_picture(
+    panels, controls, said, front_end, monkeypatch
+):
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, front_end)
+    with pytest.raises(ValueError) as raised:
+        explore(draw_nothing, panels, **controls)
+    assert said in str(raised.value)
+
+
+@given(st.lists(st.integers() | st.floats(allow_nan=False), min_size=1), st.data())
+def test_any_numbers_make_a_slider_that_starts_at_any_of_them(values, data):
+    start = data.draw(st.sampled_from(values))
+    place, steps = _steps("k", values, {"k": start})
+    assert len(set(steps)) == len(steps) and set(steps) == set(values)
+    assert steps[place] == pytest.approx(start, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("start", "values", "words"),
+    [
+        (0.3, np.linspace(0.1, 0.5, 5), ["0.1", "0.2", "0.3", "0.4", "0.5"]),
+        (np.int64(2), [1, 2, 2, 1], ["1", "2"]),
+        (10, [10, 20 // 2, 20], ["10", "20"]),
+        (True, [False, True], ["False", "True"]),
+    ],
+)
+def test_steps_may_be_numpys_and_stand_twice(widgets, start, values, words):
+    (slider,), *_ = widgets(lambda k: (plt.figure(), "a picture"), [{"k": start}], k=values)
+    assert slider.value == pytest.approx(start) and [*slider._options_labels] == words
+
+
+def test_a_cell_that_is_run_again_frees_what_it_showed(monkeypatch):
+    monkeypatch.setenv(INTERACTIVE_VARIABLE, "1")
+    manager, client = start_new_kernel()
+    try:
+
+        def run(code):
+            said = []
+            client.execute_interactive(code, output_hook=said.append, timeout=60)
+            return "".join(message["content"].get("text", "") for message in said)
+
+        run(
+            "import matplotlib.pyplot as plt\nfrom ipywidgets.widgets import widget\n"
+            "from greenai_nb.show import explore\ndraw = lambda k: (plt.figure(), 'a picture')"
+        )
+        counts = []
+        for cell in ("twice", "twice", "twice", "once"):
+            run("explore(draw, [{'k': 1}], k=[1, 2])\n" * (1 + (cell == "twice")) + f"# {cell}")
+            counts.append(int(run("print(len(widget._instances))")))
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert counts == [counts[0]] * 3 + [counts[0] * 3 // 2]
