@@ -1,13 +1,12 @@
 """Load a data set by name: ``load("mnist-10k")`` needs no network and is the default."""
 
-import gzip
 import hashlib
-import json
 import tarfile
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -15,12 +14,14 @@ from torch import Tensor
 
 from greenai_nb.checks import UsageError, nearest
 from greenai_nb.data import idx
-from greenai_nb.data.fetch import DataUnavailableError, fetch
+from greenai_nb.data.fetch import DataUnavailableError, content, fetch
 from greenai_nb.data.sources import CIFAR10, FASHION_MNIST, MNIST, Source
+from greenai_nb.files import read_as
 
 VALIDATION_STRIDE = 12
 CIFAR_SHAPE = (3, 32, 32)
 DIGITS_WHITE = 16
+RESTORE = "Restore it from the repository."
 
 
 @dataclass(frozen=True)
@@ -95,30 +96,30 @@ def _hold_out(images: np.ndarray, labels: np.ndarray) -> tuple[Split, Split]:
     return _split(images[~held], labels[~held]), _split(images[held], labels[held])
 
 
+class _Provenance(msgspec.Struct):
+    source: str
+    sha256: dict[str, str]
+
+
 def _mnist_10k() -> Dataset:
-    folder = files("greenai_nb.data") / "mnist_10k"
-    provenance = json.loads((folder / "provenance.json").read_bytes())
+    folder = Path(str(files("greenai_nb.data") / "mnist_10k"))
 
     def array(file: str) -> np.ndarray:
-        content = _unpack(folder / file)
-        if hashlib.sha256(content).hexdigest() != provenance["sha256"][file]:
-            raise DataUnavailableError(f"{folder / file} is damaged. Restore it from the repository.")
-        return idx.parse(content)
+        found = content(folder / file)
+        if hashlib.sha256(found).hexdigest() != provenance.sha256.get(file):
+            raise DataUnavailableError(f"{folder / file} is damaged.")
+        return idx.parse(found)
 
-    train, validation, test = (
-        _split(array(f"{part}-images.gz"), array(f"{part}-labels.gz"))
-        for part in ("train", "validation", "test")
-    )
-    source = replace(MNIST, name="mnist-10k")
-    return _dataset((train, validation, test), source, provenance["source"])
-
-
-def _unpack(file) -> bytes:  # type: ignore[no-untyped-def]
     try:
-        return gzip.decompress(file.read_bytes())
-    except (EOFError, OSError) as error:
-        repair = "Restore it from the repository."
-        raise DataUnavailableError(f"{file} cannot be read ({error}). {repair}") from error
+        provenance = read_as(folder / "provenance.json", _Provenance)
+        train, validation, test = (
+            _split(array(f"{part}-images.gz"), array(f"{part}-labels.gz"))
+            for part in ("train", "validation", "test")
+        )
+    except (UsageError, DataUnavailableError) as error:
+        raise DataUnavailableError(f"{error} {RESTORE}") from error
+    source = replace(MNIST, name="mnist-10k")
+    return _dataset((train, validation, test), source, provenance.source)
 
 
 def _digits() -> Dataset:
@@ -136,7 +137,7 @@ def _digits() -> Dataset:
 
 
 def _mnist_like(source: Source) -> Dataset:
-    arrays = [idx.parse(_unpack(path)) for path in fetch(source)]
+    arrays = [idx.parse(content(path)) for path in fetch(source)]
     train, validation = _hold_out(arrays[0], arrays[1])
     return _dataset((train, validation, _split(arrays[2], arrays[3])), source, source.mirrors[0])
 

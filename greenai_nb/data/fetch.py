@@ -8,7 +8,9 @@ import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from greenai_nb.data.sources import Resource, Source
@@ -16,6 +18,7 @@ from greenai_nb.data.sources import Resource, Source
 FOLDER_VARIABLE = "GREENAI_DATA"
 CONNECT_S, READ_S = 3.0, 30.0
 CHUNK_BYTES = 1 << 16
+GZIP = b"\x1f\x8b"
 
 
 class DataUnavailableError(RuntimeError):
@@ -25,9 +28,9 @@ class DataUnavailableError(RuntimeError):
 def fetch(source: Source, cache: Path | None = None, mirrors: Sequence[str] | None = None) -> list[Path]:
     """Return the paths of a source's checked files, in the order of ``source.resources``.
 
-    ``GREENAI_DATA`` names a folder that holds the files, directly or in ``<name>/``; else they are
-    looked for in ``cache`` (the user's cache folder by default) and then on each mirror in turn. A
-    broken download goes on where it stopped. Raises ``DataUnavailableError``.
+    ``GREENAI_DATA`` names a folder that holds the files, directly, in ``<name>/``, or as torchvision
+    leaves them; else they are looked for in ``cache`` (the user's cache folder by default) and then on
+    each mirror in turn. A broken download goes on where it stopped. Raises ``DataUnavailableError``.
     """
     import pooch
 
@@ -43,35 +46,61 @@ def fetch(source: Source, cache: Path | None = None, mirrors: Sequence[str] | No
     return paths
 
 
+def content(file: Traversable) -> bytes:
+    """What a file holds, unpacked if it is gzip. Raises ``DataUnavailableError`` if it is damaged."""
+    try:
+        packed = file.read_bytes()
+        return gzip.decompress(packed) if packed.startswith(GZIP) else packed
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataUnavailableError(f"{file} cannot be unpacked ({error}).") from error
+
+
 def fault(path: Path, resource: Resource) -> str | None:
     """Say what is wrong with a file against its published checksums, or ``None`` if it is right."""
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if resource.unpacked else content
-    except (EOFError, OSError, zlib.error) as error:
-        return f"cannot be unpacked ({error})"
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        found = content(path) if resource.unpacked else path.read_bytes()
+    except (OSError, DataUnavailableError) as error:
+        return str(error).removeprefix(f"{path} ").removesuffix(".")
+    md5 = hashlib.md5(found, usedforsecurity=False).hexdigest()
     if md5 != resource.md5:
         return f"has MD5 {md5}, published is {resource.md5}"
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = hashlib.sha256(found).hexdigest()
     return None if sha256 == resource.sha256 else f"has SHA-256 {sha256}, published is {resource.sha256}"
 
 
 def _own_file(folder: Path, source: Source, resource: Resource) -> Path | None:
-    for path in (folder / source.name / resource.file, folder / resource.file):
+    faults = dict[Path, str]()
+    for path in _places(folder, source, resource):
         if path.is_file():
-            if wrong := fault(path, resource):
-                mend = f"Replace it, or unset {FOLDER_VARIABLE} to download {source.name}."
-                raise DataUnavailableError(f"{path} {wrong}. {mend}")
-            return path
+            wrong = fault(path, resource)
+            if not wrong:
+                return path
+            faults[path] = wrong
+    for path, wrong in faults.items():
+        mend = f"Replace it, or unset {FOLDER_VARIABLE} to download {source.name}."
+        raise DataUnavailableError(f"{path} {wrong}. {mend}")
     return None
+
+
+def _places(folder: Path, source: Source, resource: Resource) -> Iterator[Path]:
+    """Where a file may lie, by the names that archives, browsers and torchvision give to it."""
+    names = [resource.file]
+    if resource.unpacked:
+        plain = resource.file.removesuffix(".gz")
+        names += [plain, plain.replace("-idx", ".idx"), resource.file.replace("-idx", ".idx")]
+    for place in (folder / source.name, folder, folder / source.torchvision / "raw"):
+        yield from (place / name for name in names)
 
 
 def _cached_file(folder: Path, resource: Resource) -> Path | None:
     path = folder / resource.file
-    if path.is_file() and fault(path, resource):
+    if not path.is_file():
+        return None
+    if not fault(path, resource):
+        return path
+    with suppress(OSError):  # a folder that may only be read
         path.unlink()
-    return path if path.is_file() else None
+    return None
 
 
 def _download(source: Source, resource: Resource, folder: Path, mirrors: Sequence[str]) -> Path:
@@ -92,14 +121,22 @@ def _download(source: Source, resource: Resource, folder: Path, mirrors: Sequenc
         wrong = fault(path, resource)
         if not wrong:
             return path
-        path.unlink()
+        with suppress(OSError):
+            path.unlink()
         reasons.append(f"{url} {wrong}")
     needed = ", ".join(each.file for each in source.resources)
     raise DataUnavailableError(
         f"{source.name} is not on this machine and could not be fetched ({'; '.join(reasons)}). "
-        f"Connect once, or set {FOLDER_VARIABLE} to a folder that holds {needed}; "
+        f"Connect once, or {_own_folder()} {needed}; "
         'load("mnist-10k") and load("digits") need no network.'
     )
+
+
+def _own_folder() -> str:
+    own = os.environ.get(FOLDER_VARIABLE)
+    if not own:
+        return f"set {FOLDER_VARIABLE} to a folder that holds"
+    return f"put into {own}, which {FOLDER_VARIABLE} names and which lacks some of them,"
 
 
 def _resume(url: str, output_file: str, _pooch: object) -> None:

@@ -27,6 +27,7 @@ class Source:
     mirrors: tuple[str, ...]
     class_names: tuple[str, ...]
     licence: str
+    torchvision: str = ""  # its folder for this data set
 
 
 def _resources(files: Sequence[str], checksums: str, unpacked: bool = False) -> tuple[Resource, ...]:
@@ -47,10 +48,10 @@ MNIST_CHECKSUMS = """
     27ae3e4e09519cfbb04c329615203637 ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2
 """
 FASHION_MNIST_CHECKSUMS = """
-    8d4fb7e6c68d591d4c3dfef9ec88bf0d 3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84
-    25c81989df183df01b3e8a0aad5dffbe a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845
-    bef4ecab320f06d8554ea6380940ec79 346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073
-    bb300cfdad3c16e7a12a480ee83cd310 67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5
+    f4a8712d7a061bf5bd6d2ca38dc4d50a c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888
+    9018921c3c673c538a1fc5bad174d6f9 bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9
+    8181f5470baa50b63fa0f6fddb340f0a 5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b
+    15d484375f8d13e6eb1aabb0c3f46965 0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34
 """
 CIFAR10_CHECKSUMS = """
     c32a1d4ab5d03f1284b67883e8d87530 c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd
@@ -67,17 +68,19 @@ MNIST = Source(
     ),
     class_names=tuple("0123456789"),
     licence="sources conflict (CC BY-SA 3.0 or MIT); CC BY-SA 3.0 is followed here",
+    torchvision="MNIST",
 )
 
 FASHION_MNIST = Source(
     name="fashion-mnist",
-    resources=_resources(IDX_FILES, FASHION_MNIST_CHECKSUMS),
+    resources=_resources(IDX_FILES, FASHION_MNIST_CHECKSUMS, unpacked=True),
     mirrors=(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
     ),
     class_names=tuple(FASHION_CLASSES.split(", ")),
     licence="MIT, Zalando Research",
+    torchvision="FashionMNIST",
 )
 
 CIFAR10 = Source(

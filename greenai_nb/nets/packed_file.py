@@ -5,6 +5,7 @@ float layers as floats. It is packed for the kernel of the processor that loads 
 """
 
 import dataclasses
+import hashlib
 import io
 import json
 import zipfile
@@ -21,8 +22,8 @@ from greenai_nb.files import write_atomic
 from greenai_nb.nets.kernels.product import pack_weights
 from greenai_nb.nets.packed import STAGES, BinaryStage, FloatStage, PackedNet, Stage
 
-FORMAT = 1
-INDEX = "network"
+FORMAT = 2
+INDEX, CHECKSUM = "network", "sha256"
 KINDS = {kind.__name__: kind for kind in STAGES}
 BROKEN_FILE = zipfile.BadZipFile, zlib.error, EOFError, OSError
 BROKEN_CONTENT = LookupError, TypeError, ValueError, RuntimeError
@@ -47,16 +48,17 @@ def save(net: PackedNet, path: Path) -> None:
     """Write a packed network; the file appears whole or not at all."""
     arrays: dict[str, Array] = {}
     stages = [_describe(stage, f"{number}/", arrays) for number, stage in enumerate(net.stages)]
-    index = json.dumps({"format": FORMAT, "stages": stages})
+    arrays[INDEX] = np.array(json.dumps({"format": FORMAT, "stages": stages}))
+    arrays[CHECKSUM] = np.array(_digest(arrays))
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays | {INDEX: np.array(index)})
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomic(path, buffer.getvalue())
 
 
 def load(path: Path, kernel: str | None = None) -> PackedNet:
     """Read a packed network from a file, for the fastest kernel unless one is named.
 
-    Raises ``PackedFileError`` for a file that is damaged, cut short or something else.
+    Raises ``PackedFileError`` for a file that is damaged, cut short, changed or something else.
     """
     content = path.read_bytes()
     try:
@@ -65,6 +67,8 @@ def load(path: Path, kernel: str | None = None) -> PackedNet:
         index = json.loads(str(arrays[INDEX]))
         if index["format"] != FORMAT:
             raise PackedFileError(f"the file has format {index['format']}, this version reads {FORMAT}")
+        if arrays.pop(CHECKSUM) != _digest(arrays):
+            raise PackedFileError("it was changed after it was saved: save the network anew")
         return PackedNet([_build(n, about, arrays, kernel) for n, about in enumerate(index["stages"])])
     except PackedFileError as error:
         raise PackedFileError(f"{path}: {error}") from error
@@ -75,6 +79,13 @@ def load(path: Path, kernel: str | None = None) -> PackedNet:
 def sizes(net: PackedNet) -> dict[str, int]:
     """Bytes that each layer needs, by its name in the network that was packed."""
     return {stage.name: stage.size_bytes for stage in net.stages if stage.size_bytes}
+
+
+def _digest(arrays: dict[str, Array]) -> str:
+    total = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        total.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    return total.hexdigest()
 
 
 def _describe(stage: Stage, prefix: str, arrays: dict[str, Array]) -> dict[str, Any]:

@@ -1,11 +1,14 @@
-import gzip
+import json
 import os
 from importlib.resources import files
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from greenai_nb.data import datasets
@@ -61,21 +64,45 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         load("mnist10k")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "changed"])
-def test_a_damaged_shipped_file_is_named(tmp_path, monkeypatch, damage):
-    folder = tmp_path / "mnist_10k"
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A copy of the packaged images that may be damaged, with its provenance cut short."""
+    folder = tmp_path_factory.mktemp("package") / "mnist_10k"
     folder.mkdir()
     for path in SHIPPED.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
-    broken = folder / "validation-images.gz"
-    content = gzip.decompress(broken.read_bytes())
-    if damage == "truncated":
-        broken.write_bytes(broken.read_bytes()[:-100])
-    else:
-        broken.write_bytes(gzip.compress(content[:-1] + bytes([content[-1] ^ 1])))
-    monkeypatch.setattr(datasets, "files", lambda _package: tmp_path)
-    with pytest.raises(DataUnavailableError, match=r"validation-images\.gz"):
-        load()
+    about = json.loads((folder / "provenance.json").read_bytes())
+    (folder / "provenance.json").write_text(json.dumps({"source": "s", "sha256": about["sha256"]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checksum(shipped):
+    with mock.patch.object(datasets, "files", lambda _package: shipped.parent):
+        return load().sha256
+
+
+DAMAGES = ["validation-labels.gz", "provenance.json"]
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_damaged_shipped_file_is_a_sentence_or_no_damage(shipped, checksum, name, data):
+    """Bytes changed, cut off, put in or doubled: named, or the same images."""
+    file = shipped / name
+    before = file.read_bytes()
+    at = data.draw(st.integers(0, len(before) - 1))
+    end = data.draw(st.integers(at, min(at + 20, len(before))))
+    file.write_bytes(before[:at] + data.draw(st.binary(max_size=8)) + before[end:])
+    try:
+        with mock.patch.object(datasets, "files", lambda _package: shipped.parent):
+            assert load().sha256 == checksum
+    except DataUnavailableError as error:
+        assert name in str(error) or "is damaged" in str(error)
+        assert str(error).endswith("Restore it from the repository.")
+    finally:
+        file.write_bytes(before)
 
 
 def test_cifar_batches_are_read_in_planes(tmp_path):

@@ -170,6 +170,48 @@ def test_a_folder_of_ones_own_is_used_and_checked(good, tmp_path, monkeypatch, p
         fetch(SOURCE, tmp_path / "cache", [])
 
 
+IDX = Source("mnist", (resource("a-idx3-ubyte.gz", CONTENT, True),), (), ("a",), "none", "MNIST")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("place", ["", "mnist", "MNIST/raw"])
+@pytest.mark.parametrize("name", ["a-idx3-ubyte.gz", "a-idx3-ubyte", "a.idx3-ubyte", "a.idx3-ubyte.gz"])
+def test_files_are_found_as_browsers_archives_and_torchvision_leave_them(
+    tmp_path, monkeypatch, place, name, packed
+):
+    own = tmp_path / "own" / place
+    own.mkdir(parents=True)
+    (own / name).write_bytes(PACKED if packed else CONTENT)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "own"))
+    (path,) = fetch(IDX, tmp_path / "cache", [])
+    assert path == own / name and fetch_module.content(path) == CONTENT
+
+
+def test_a_right_file_is_taken_before_a_wrong_one_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    (tmp_path / "a-idx3-ubyte").write_bytes(b"another set's")
+    (tmp_path / "MNIST/raw/a-idx3-ubyte").write_bytes(CONTENT)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    assert fetch(IDX, tmp_path / "cache", []) == [tmp_path / "MNIST/raw/a-idx3-ubyte"]
+
+
+def test_a_folder_of_ones_own_that_lacks_a_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(DataUnavailableError, match=rf"put into {tmp_path}, .* a-idx3-ubyte.gz"):
+        fetch(IDX, tmp_path / "cache", [])
+
+
+def test_a_damaged_file_in_a_cache_that_may_only_be_read_is_said(serve, good, tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError("read-only")
+
+    (tmp_path / "cache/small").mkdir(parents=True)
+    (tmp_path / "cache/small/images.gz").write_bytes(b"damaged")
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(DataUnavailableError, match="has MD5"):
+        fetch(SOURCE, tmp_path / "cache", [serve(good)[0]])
+
+
 def test_a_folder_that_is_none_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "absent"))
     with pytest.raises(DataUnavailableError, match="is not a folder"):
