@@ -6,8 +6,10 @@ instructions would go on with their old code, so the folder is named after a has
 
 import functools
 import os
+import pickle
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +35,33 @@ def folder(module: str) -> Path:
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``numba.njit`` for a function of this package; ``options`` are numba's own.
 
-    Where the folder cannot be written to, every process compiles anew.
+    Where the folder cannot be written to, or what lies there cannot be read, a process compiles anew.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         path = folder(function.__module__)
         before, config.CACHE_DIR = config.CACHE_DIR, str(path)
         try:
-            return numba.njit(cache=_is_writable(path), **options)(function)
+            compiled = numba.njit(cache=_is_writable(path), **options)(function)
         finally:
             config.CACHE_DIR = before
+        cache: Any = compiled._cache
+        cache.save_overload = _or_none(cache.save_overload)
+        cache.load_overload = _or_none(cache.load_overload)
+        return compiled
 
     return decorate
+
+
+def _or_none(use: Callable[..., Any]) -> Callable[..., Any]:
+    """Use numba's files or do without: a disk fills up, a file is cut short, a folder is gone."""
+
+    def used(*arguments: Any) -> Any:
+        with suppress(OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return use(*arguments)
+        return None
+
+    return used
 
 
 @functools.cache

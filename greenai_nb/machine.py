@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("greenai-nb", "torch", "numpy", "scipy", "papermill", "matplotlib")
+PACKAGES = ("greenai-nb", "torch", "numpy", "numba", "scipy", "papermill", "matplotlib")
 OWN_CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 INSTRUCTIONS = {"avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd"}
 NO_LIMIT = 2**60  # cgroup version 1 writes the largest page-aligned integer for no limit

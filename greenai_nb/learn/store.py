@@ -1,8 +1,9 @@
 """Trainings remembered: results under a hash of all that determines them, in files without pickle.
 
 A training is determined by the images and labels, the network as given, the settings with their seed,
-the source of the trainer and of the network's layers, torch's version and its number of threads. Two
-notebooks that ask for the same training share it, and a cell that is run again gets it back at once.
+the source of the trainer and of the network's layers, the processor, the versions of torch, numpy and
+numba, torch's default type and its number of threads. Two notebooks that ask for the same training share
+it, and a cell that is run again gets it back at once.
 
 Files lie in the folder that GREENAI_STORE names (``off`` remembers nothing), or in the user's cache. One
 that is damaged, or is another result's, is left aside with a warning; where a file cannot be written,
@@ -35,13 +36,14 @@ from torch import Tensor, nn
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.files import write_atomic
 from greenai_nb.learn.fit import Fit
-from greenai_nb.machine import is_interactive
+from greenai_nb.machine import card, is_interactive
 from greenai_nb.nets.weights import copied
 from greenai_nb.sources import digest
 
 FOLDER_VARIABLE, SINCE_VARIABLE = "GREENAI_STORE", "GREENAI_TRAINED_SINCE"
 OFF, ABOUT, PACKAGE = "off", "about", "greenai_nb"
 UNUSED_DAYS = 30
+COMPUTES = ("processor", "instructions", "torch", "numpy", "numba")
 DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 P = ParamSpec("P")
@@ -96,11 +98,13 @@ def _key(work: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
     total, modules = hashlib.sha256(), {work.__module__}
     try:
         for piece in _pieces(dict(arguments), modules):
-            total.update(piece)
+            total.update(len(piece).to_bytes(8) + piece)
     except (TypeError, AttributeError):
         return None
     source = digest(*sorted(modules))
-    about = [source, work.__qualname__, torch.__version__, torch.get_num_threads()]
+    machine = card()
+    about = [source, work.__qualname__, torch.get_num_threads(), str(torch.get_default_dtype())]
+    about += [machine[name] for name in COMPUTES]
     total.update(json.dumps(about).encode())
     return total.hexdigest()[:32]
 
@@ -138,10 +142,12 @@ def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
                 modules.add(value.__module__)
             yield name.encode()
         case dict():
+            yield str(len(value)).encode()
             for key in sorted(value):
                 yield key.encode()
                 yield from _pieces(value[key], modules)
         case list() | tuple():
+            yield str(len(value)).encode()
             for item in value:
                 yield from _pieces(item, modules)
         case str() | int() | float() | bool() | None | np.generic():

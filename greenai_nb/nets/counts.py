@@ -15,6 +15,7 @@ Source: Rastegari et al., *XNOR-Net* (2016), section 3.2, and the layers' own de
 """
 
 import math
+import warnings
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -63,8 +64,9 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     ``number_bytes``, a sign a bit, a packed layer what it stores; weights count once, zeros included.
 
     A layer without rule and weights counts zero, and functions inside a module's forward, such as the
-    addition of a residual, are not seen. Raises ``TypeError`` for images that are no tensor, and by name
-    for a layer with weights and no rule.
+    addition of a residual, are not seen. A layer with weights that is never called has a row without
+    operations, and a warning, because a function may use its weights. Raises ``TypeError`` for images
+    that are no tensor, and by name for a layer with weights and no rule.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")
@@ -195,6 +197,14 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     except RuntimeError as error:
         error.add_note("this was an empty batch; try images.to('meta'), which is not emptied")
         raise
+    called = {name for name, *_ in calls}
+    if unseen := [name for name in layers if name not in called and [*layers[name].parameters()]]:
+        what = "never called as layers: if functions use their weights, those operations are not counted"
+        warnings.warn(f"{', '.join(unseen)}: {what}", stacklevel=3)
+        none = {
+            name: Numbers((0, len(layers[name].get_parameter("weight"))), 0, False) for name in unseen
+        }
+        calls += [(name, numbers, numbers) for name, numbers in none.items()]
     return [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
 
 

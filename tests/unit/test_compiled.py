@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from greenai_nb import compiled
 from greenai_nb.sources import PACKAGE, digest
 
 PRODUCT = """
@@ -54,6 +55,30 @@ def test_machine_code_is_kept_until_an_instruction_of_another_file_changes(copy,
 def test_a_cache_that_cannot_be_written_to_keeps_nothing_elsewhere(copy):
     assert product(copy, "/dev/null/cache")[0] == -64
     assert not [*copy.rglob("*.nbi")]
+
+
+def add(a, b):
+    return a + b
+
+
+@pytest.mark.parametrize("damage", ["folder", "empty", "cut", "garbage"])
+@pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
+def test_a_cache_that_is_damaged_after_its_folder_was_tried_is_done_without(
+    kind, damage, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(compiled.FOLDER_VARIABLE, str(tmp_path))
+    assert compiled.njit()(add)(1, 2) == 3
+    (file,) = tmp_path.rglob(kind)
+    whole = file.read_bytes()
+    again = compiled.njit()(add)
+    if damage == "folder":
+        shutil.rmtree(file.parent)
+        file.parent.write_text("in the way")
+    else:
+        file.write_bytes(
+            {"empty": b"", "cut": whole[: len(whole) // 2], "garbage": b"\x80" * 99}[damage]
+        )
+    assert again(1, 2) == 3 and compiled.njit()(add)(1, 2) == 3
 
 
 @pytest.mark.parametrize(

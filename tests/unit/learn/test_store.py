@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch import nn
 
+from greenai_nb import machine
 from greenai_nb.data.datasets import Split
 from greenai_nb.learn import store
 from greenai_nb.learn.fast.chain import ChainSettings, fit_accept_reject
@@ -167,6 +170,39 @@ def test_the_source_and_the_number_of_threads_count(home, tiny_data, monkeypatch
     assert by_sgd(tiny_data).remembered
     monkeypatch.setattr(store, "digest", lambda *modules: "another source")
     assert not by_sgd(tiny_data).remembered
+
+
+@pytest.mark.parametrize("name", ["processor", "instructions", "torch", "numpy", "numba"])
+def test_what_computes_counts(home, tiny_data, monkeypatch, name):
+    by_sgd(tiny_data)
+    monkeypatch.setattr(store, "card", lambda: machine.card() | {name: "another"})
+    assert not by_sgd(tiny_data).remembered
+
+
+def test_torchs_default_type_counts(home, tiny_data):
+    by_sgd(tiny_data, net := perceptron())
+    torch.set_default_dtype(torch.float64)
+    try:
+        key = store._key(by_sgd, {"net": net})
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert store._key(by_sgd, {"net": net}) != key
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
+VALUES = st.recursive(
+    PLAIN,
+    lambda held: st.lists(held, max_size=3) | st.dictionaries(st.text(max_size=3), held, max_size=3),
+)
+
+
+@given(VALUES, VALUES)
+@example([["a"], ["b"]], [["a", ["b"]]])
+@example({"a": [], "b": 1}, {"a": ["b", 1]})
+def test_values_share_a_key_only_where_they_are_equal(one, other):
+    keys = [store._key(perceptron, {"value": value}) for value in (one, other, one)]
+    texts = [json.dumps(value, sort_keys=True) for value in (one, other)]
+    assert keys[0] == keys[2] and (keys[0] == keys[1]) == (texts[0] == texts[1])
 
 
 def test_a_copy_of_the_package_with_a_changed_trainer_has_another_digest(tmp_path):

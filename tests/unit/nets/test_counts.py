@@ -355,6 +355,29 @@ def test_layers_with_weights_and_no_rule_are_named():
             count(net, torch.zeros(2, 3))
 
 
+class Uncalled(nn.Module):
+    """A network whose first layer is used by a function, or not at all."""
+
+    def __init__(self, layer, functional):
+        super().__init__()
+        self.layer, self.functional, self.head = layer, functional, nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(nn.functional.linear(x, self.layer.weight) if self.functional else x)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(8, 8), BinaryLinear(8, 8), nn.BatchNorm1d(8)])
+@pytest.mark.parametrize("functional", [True, False])
+def test_a_layer_that_is_never_called_has_its_weights_and_a_warning(layer, functional):
+    functional = functional and layer.weight.ndim == 2
+    with pytest.warns(UserWarning, match="^layer: never called as layers"):
+        table = count(Uncalled(layer, functional), torch.zeros(3, 8)).set_index("layer")
+    assert table.weights["layer"] == sum(weight.numel() for weight in layer.parameters())
+    assert table.weight_bytes["layer"] > 0
+    others = ["macs", "bit_operations", "additions", "multiplications", "inputs", "output_bytes"]
+    assert not table.loc["layer", others].any() and table.macs["head"] == 3 * 8 * 4
+
+
 def test_images_must_be_a_tensor():
     with pytest.raises(TypeError, match=r"images .* got list"):
         count(mlp(3, 2), [[1.0, 2.0, 3.0]])
