@@ -60,7 +60,7 @@ def run_cases(
         if isinstance(message, CaseResult):
             results.append(replace(message, printed=printed))
             printed = ""
-        else:
+        elif isinstance(message, str):
             printed += message
     return results[: len(cases)]  # an end after the last answer takes nothing away
 

@@ -14,10 +14,11 @@ import os
 import pickle
 import signal
 import sys
-import time
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NoReturn
 
 import cloudpickle
@@ -27,6 +28,7 @@ Send = Callable[[Any], None]
 Work = Callable[[Send], None]
 
 MAX_MEMORY = 512 * 2**20  # bytes beyond what this process holds already
+DONE = None
 START_S = 60.0  # for a new interpreter and its imports
 
 
@@ -38,33 +40,34 @@ def run(work: Work, seconds: float) -> tuple[list[Any], str]:
         load = (lambda: work) if forks else functools.partial(pickle.loads, cloudpickle.dumps(work))
     except Exception as error:  # whatever the reader's objects raise
         return [], f"needs what cannot be copied ({error}): take all from the arguments"
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(load, sender))
     mention_memory()
-    with warnings.catch_warnings():  # of Python 3.12, about threads: the fork uses none of them
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    messages: list[Any] = []
-    try:
-        sender.close()
-        _next(receiver, START_S)  # the process is ready
-        end = time.monotonic() + seconds
-        while (message := _next(receiver, end - time.monotonic())) is not None:
-            messages.append(message)
-        return messages, ""
-    except TimeoutError:
-        return messages, f"had no answer after {seconds:g} s: does a loop in it never end?"
-    except (EOFError, OSError):
-        return messages, "ended the process in which it was tried"
-    finally:
-        _end_children(process.pid)
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # no group yet, or no longer
-                os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.join()
-        process.close()
-        receiver.close()
+    with tempfile.TemporaryDirectory() as place:
+        messages = Path(place, "messages")
+        ready, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_run, args=(load, sender, messages))
+        with warnings.catch_warnings():  # of Python 3.12, about threads: the fork uses none of them
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        try:
+            sender.close()
+            ready.poll(START_S)
+            process.join(seconds)
+            late = process.is_alive()
+        finally:
+            _end_children(process.pid)
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # no group, or no longer
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            process.join()
+            process.close()
+            ready.close()
+        sent = [*_sent(messages)]
+    if DONE in sent:
+        return sent[: sent.index(DONE)], ""
+    if late:
+        return sent, f"had no answer after {seconds:g} s: does a loop in it never end?"
+    return sent, "ended the process in which it was tried"
 
 
 @functools.cache
@@ -74,13 +77,14 @@ def mention_memory() -> None:
         print("On this system the memory of a function that is tried is not limited, only its time.")
 
 
-def _next(receiver: Connection, seconds: float) -> Any:
-    if not receiver.poll(seconds):
-        raise TimeoutError
-    return receiver.recv()
+def _sent(messages: Path) -> Iterator[Any]:
+    """Messages as far as they can be read; the process may have been killed while it wrote one."""
+    with contextlib.suppress(Exception), messages.open("rb") as file:
+        while True:
+            yield pickle.load(file)
 
 
-def _run(load: Callable[[], Work], sender: Connection) -> NoReturn:
+def _run(load: Callable[[], Work], ready: Connection, messages: Path) -> NoReturn:
     """Do the work in the other process, and end without what a kernel does at its end."""
     try:
         _cut_off_from_the_kernel()
@@ -88,12 +92,13 @@ def _run(load: Callable[[], Work], sender: Connection) -> NoReturn:
 
         def send(message: Any) -> None:
             if os.getpid() == first:  # and not a fork of it, which the work may have made
-                sender.send(message)
+                with messages.open("ab") as file:
+                    pickle.dump(message, file)
 
-        send(None)  # ready
+        ready.close()
         work(send)
         _end_children(first)
-        send(None)  # done
+        send(DONE)
     finally:
         os._exit(0)
 

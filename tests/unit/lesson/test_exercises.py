@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -163,7 +164,7 @@ class RudeError(Exception):
         (lambda numbers: sys.stdout.write(b"4.0"), "raised TypeError: sequence item 0: expected str"),
         (lambda numbers: os._exit(0), ENDED),
         (lambda numbers: os.kill(os.getpid(), signal.SIGSEGV), ENDED),
-        (lambda numbers: os.closerange(3, 4096), ENDED),
+        (lambda numbers: os.closerange(3, 4096), "gave None, should be [4.0]"),
     ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
@@ -511,6 +512,32 @@ def is_too_long_to_show(x):
     return 10**100_000
 
 
+def leaves_a_grandchild(x):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(3)
+        os._exit(0)
+    os.wait()
+    return x
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\x80", b"\x7f\xff\xff\xff garbage", b"\x80\x05N.", b"(" * 9999]
+)
+def test_garbage_among_the_messages_ends_them(garbage, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def work(send):
+        send("one")
+        (messages,) = tmp_path.glob("*/messages")
+        messages.write_bytes(messages.read_bytes() + garbage)
+        send("two")
+
+    sent, stopped = sandbox.run(work, SOON)
+    assert sent[0] == "one" and (stopped == ENDED or sent in (["one"], ["one", "two"]))
+
+
 class Sulks:
     def __repr__(self):
         raise RuntimeError("no")
@@ -521,6 +548,7 @@ class Sulks:
     [
         (forks, "x"),
         (starts_a_session, "x"),
+        (leaves_a_grandchild, "x"),
         (is_too_long_to_show, "of type int that cannot be shown, should be 3"),
         (lambda x: Sulks(), "Sulks instance at"),
     ],
