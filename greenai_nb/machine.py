@@ -14,6 +14,7 @@ OWN_CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 INSTRUCTIONS = {"avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd"}
 NO_LIMIT = 2**60  # cgroup version 1 writes the largest page-aligned integer for no limit
 MB = 1_000_000
+PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 INTERACTIVE_VARIABLE = "GREENAI_INTERACTIVE"
 
 
@@ -107,6 +108,14 @@ def peak_ram_mb() -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MB
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what this process's children leave running, so that it can be found."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def is_interactive() -> bool:

@@ -24,6 +24,8 @@ from typing import Any, NoReturn
 import cloudpickle
 import psutil
 
+from greenai_nb.machine import adopt_orphans
+
 Send = Callable[[Any], None]
 Work = Callable[[Send], None]
 
@@ -113,6 +115,7 @@ def _end_children(pid: int | None) -> None:
 def _cut_off_from_the_kernel() -> None:
     if hasattr(os, "setsid"):
         os.setsid()  # what the work starts ends with it
+    adopt_orphans()
     gc.freeze()  # the kernel's sockets are not the fork's to collect
     faulthandler.disable()
     signal.set_wakeup_fd(-1)

@@ -4,6 +4,7 @@ It never sees a label. ``task.json`` and ``images.npy`` in the folder of the sec
 do; ``answer.json`` there will hold what was metered, or a sentence on why nothing was.
 """
 
+import contextlib
 import os
 import runpy
 import sys
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from greenai_nb.energy.meter import Meter
 from greenai_nb.energy.reading import Reading
+from greenai_nb.machine import adopt_orphans
 
 TASK, IMAGES, ANSWER = "task.json", "images.npy", "answer.json"
 CLASSES = 10
@@ -59,6 +61,9 @@ def main(file: Path, folder: Path) -> None:
     """Meter an entry and leave the answer in the folder, whatever the entry raises."""
     task = msgspec.json.decode((folder / TASK).read_bytes(), type=Task)
     images = torch.from_numpy(np.load(folder / IMAGES, allow_pickle=False))
+    for secret in (TASK, IMAGES):  # of which the seed tells the order of the images
+        (folder / secret).unlink()
+    adopt_orphans()
     torch.set_num_threads(task.threads)
     try:
         answer = metered(loaded(file), images, task)
@@ -107,6 +112,7 @@ def metered(predict: Predict, images: Tensor, task: Task) -> Answer:
         copies = [images[order].split(task.batch) for order in orders]
         with Meter(task.backend) as meter:
             answers = [classify(predict, batches) for batches in copies]
+            _wait_for_ended_processes()
         readings.append(meter.reading)
         if psutil.Process().children(recursive=True):
             raise EntryError("a process that predict started still runs after it: end it in predict")
@@ -118,6 +124,13 @@ def metered(predict: Predict, images: Tensor, task: Task) -> Answer:
             what = f"{changed:.1%} of the images got another class in another order"
             raise EntryError(f"{what}: the class of an image must depend on that image alone")
     return Answer(classes.tolist(), passes * len(images), readings)
+
+
+def _wait_for_ended_processes() -> None:
+    """The CPU seconds of a process count when somebody has waited for it."""
+    with contextlib.suppress(ChildProcessError, AttributeError):  # there is none, or this is Windows
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def classify(predict: Predict, batches: Sequence[Tensor]) -> Array:

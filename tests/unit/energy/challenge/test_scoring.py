@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -61,7 +62,47 @@ def predict(images):
     images[:, 0, 27, 27] = classes + 2
     return classes
 """
+FORKS_TWICE = """
+import os, time
+def predict(images):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            {rest}
+        os._exit(0)
+    os.wait()
+    time.sleep({pause})
+    return (10 * images[:, 0, 0, 0]).long()
+"""
+READS = """
+import sys, pathlib
+left = [path.name for path in pathlib.Path(sys.argv[2]).iterdir()]
+assert left == ["log.txt"], left
+"""
 LEAVES = "import subprocess\n" + RIGHT.replace("return", "subprocess.Popen(['sleep', '30']); return")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are found on Linux alone")
+def test_work_in_processes_that_fork_twice_is_found_or_counted(tmp_path):
+    left = FORKS_TWICE.format(rest="time.sleep(30)", pause=0)
+    assert "still runs" in scored(tmp_path, left).problem
+    work = "while time.process_time() < 0.2: pass"
+    counted = scored(tmp_path, FORKS_TWICE.format(rest=work, pause=0.6), batch=60)
+    assert counted.problem == "" and counted.median.cpu_s > 0.15
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "set_num_threads(8)",
+        "set_default_dtype(torch.float64)",
+        "set_grad_enabled(True)",
+        "manual_seed(0)",
+    ],
+)
+def test_an_entry_may_set_torch_as_it_likes_and_finds_no_task(tmp_path, setting):
+    got = scored(tmp_path, f"import torch\n{READS}\ntorch.{setting}\n{RIGHT}")
+    assert got.problem == "" and got.accuracy == 1
 
 
 def test_an_entry_may_change_its_images_and_gains_nothing_by_it(tmp_path):
