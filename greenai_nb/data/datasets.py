@@ -96,7 +96,9 @@ def _hold_out(images: np.ndarray, labels: np.ndarray) -> tuple[Split, Split]:
     return _split(images[~held], labels[~held]), _split(images[held], labels[held])
 
 
-class _Provenance(msgspec.Struct):
+class Provenance(msgspec.Struct):
+    """Where packaged images come from, and the checksum of each file's content."""
+
     source: str
     sha256: dict[str, str]
 
@@ -111,7 +113,7 @@ def _mnist_10k() -> Dataset:
         return idx.parse(found)
 
     try:
-        provenance = read_as(folder / "provenance.json", _Provenance)
+        provenance = read_as(folder / "provenance.json", Provenance)
         train, validation, test = (
             _split(array(f"{part}-images.gz"), array(f"{part}-labels.gz"))
             for part in ("train", "validation", "test")

@@ -19,7 +19,6 @@ import json
 import os
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -44,7 +43,6 @@ FOLDER_VARIABLE, SINCE_VARIABLE = "GREENAI_STORE", "GREENAI_TRAINED_SINCE"
 OFF, ABOUT, PACKAGE = "off", "about", "greenai_nb"
 UNUSED_DAYS = 30
 COMPUTES = ("processor", "instructions", "torch", "numpy", "numba")
-DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 P = ParamSpec("P")
 Result = TypeVar("Result", Fit, pd.DataFrame)
@@ -225,7 +223,7 @@ def _read(path: Path, net: Any) -> Any:
         if about["key"] != path.stem:
             raise ValueError("it is another training's")
         result = _unpacked(arrays, about, net)
-    except DAMAGE as error:
+    except Exception as error:  # of zip's, numpy's, JSON's or our own kind, by where the damage is
         aside = path.with_suffix(".damaged")
         warnings.warn(f"a training that was kept cannot be read ({error}): see {aside}", stacklevel=4)
         with suppress(OSError):

@@ -8,6 +8,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from mutations import mutations
 
 from greenai_nb.data import fetch as fetch_module
 from greenai_nb.data.fetch import FOLDER_VARIABLE, DataUnavailableError, fetch
@@ -114,6 +116,19 @@ def test_a_bad_mirror_is_passed_over(serve, good, tmp_path, damage):
         (bad / "archive.bin").write_bytes(CONTENT[1:])
     paths = fetch(SOURCE, tmp_path / "cache", [serve(bad)[0], serve(good)[0]])
     assert paths[1].read_bytes() == CONTENT
+
+
+def test_a_damaged_archive_is_a_sentence_or_has_another_content(tmp_path):
+    path = tmp_path / "small.gz"
+
+    @settings(max_examples=1000)
+    @given(mutations(gzip.compress(CONTENT[:600], mtime=0)))
+    def damage(content):
+        path.write_bytes(content)
+        wrong = fetch_module.fault(path, resource("small.gz", CONTENT[:600], True))
+        assert wrong is None or wrong.startswith(("cannot be unpacked (", "has MD5 "))
+
+    damage()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])

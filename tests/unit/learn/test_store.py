@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mutations import mutations
 from torch import nn
 
 from greenai_nb import machine
@@ -255,6 +256,23 @@ def test_a_damaged_or_foreign_file_is_left_aside_with_a_word(home, tiny_data, co
     assert not again.remembered and path.with_suffix(".damaged").is_file()
     assert torch.equal(first.net[1].weight, again.net[1].weight)
     assert by_sgd(tiny_data).remembered
+
+
+@pytest.mark.filterwarnings("ignore:a training that was kept cannot be read")
+@pytest.mark.parametrize("train", [by_sgd, by_chain])
+def test_any_damage_to_a_training_is_found_or_changes_nothing(home, tiny_data, train):
+    first = train(tiny_data)
+    (path,) = home.glob("*.npz")
+
+    @settings(max_examples=1000)
+    @given(mutations(path.read_bytes()))
+    def damage(content):
+        path.write_bytes(content)
+        found = store._read(path, first.net)
+        if found is not None:
+            same(found, first)
+
+    damage()
 
 
 def test_nothing_is_pickled(home, tiny_data):

@@ -3,6 +3,8 @@ import io
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from mutations import mutations
 from packable import KERNELS, settled, vgg_like
 from torch import nn
 
@@ -23,6 +25,25 @@ def test_a_saved_network_comes_back_on_any_kernel(build, tmp_path):
         assert torch.equal(again(x), pack(net, kernel)(x))
         assert packed_file.sizes(again) == packed_file.sizes(pack(net, kernel))
     assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_any_damage_is_refused_or_changes_nothing(tmp_path):
+    x = torch.randn(3, 9, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(7)
+    net = pack(nn.Sequential(Sign(), BinaryLinear(9, 4), nn.BatchNorm1d(4)).eval())
+    path = tmp_path / "net.npz"
+    packed_file.save(net, path)
+
+    @settings(max_examples=1000)
+    @given(mutations(path.read_bytes()))
+    def damage(content):
+        path.write_bytes(content)
+        try:
+            assert torch.equal(packed_file.load(path)(x), net(x))
+        except PackedFileError as error:
+            assert "net.npz" in str(error)
+
+    damage()
 
 
 def test_a_damaged_file_is_refused(tmp_path):

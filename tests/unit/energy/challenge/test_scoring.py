@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
+from mutations import mutations
 
 from greenai_nb.energy.challenge import worker
 from greenai_nb.energy.challenge.scoring import Score, leaderboard, score
@@ -112,15 +112,16 @@ def test_an_entry_may_change_its_images_and_gains_nothing_by_it(tmp_path):
     assert "still runs" in scored(tmp_path, LEAVES).problem
 
 
-@given(st.integers(0, 10**6), st.binary(max_size=3), st.integers(0, 5))
-def test_a_mutated_answer_gives_a_score_or_a_sentence(at, piece, length):
-    reading = Reading.exact(1.0, "estimated", "made", 1.0, 1.0)
-    content = msgspec.json.encode(worker.Answer([1] * 60, 60, [reading] * 3))
-    at %= len(content)
+READING = Reading.exact(1.0, "estimated", "made", 1.0, 1.0)
+
+
+@settings(max_examples=1000)
+@given(mutations(msgspec.json.encode(worker.Answer([1] * 60, 60, [READING] * 3))))
+def test_a_mutated_answer_gives_a_score_or_a_sentence(content):
     with tempfile.TemporaryDirectory() as folder, mock.patch("subprocess.Popen") as process:
         process.return_value.wait.return_value, process.return_value.pid = 0, 2**30
         Path(folder, "mine.py").write_text("")
-        Path(folder, worker.ANSWER).write_bytes(content[:at] + piece + content[at + length :])
+        Path(folder, worker.ANSWER).write_bytes(content)
         with mock.patch("tempfile.TemporaryDirectory") as place:
             place.return_value.__enter__.return_value = folder
             got = score(Path(folder, "mine.py"), IMAGES, BRIGHT, **QUICK)
