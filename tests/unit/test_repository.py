@@ -103,8 +103,8 @@ def lines(*folders):
 
 
 def test_the_package_is_small():
-    assert lines(PACKAGE) <= 12_800
-    assert lines(PACKAGE / "lesson", PACKAGE / "suite") <= 3_705
+    assert lines(PACKAGE) <= 13_000
+    assert lines(PACKAGE / "lesson", PACKAGE / "suite") <= 3_720
 
 
 @pytest.mark.parametrize("room", sorted({path.parent for path in FILES}), ids=name_of)
