@@ -15,6 +15,8 @@ gc.disable()
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 import mathjax_files  # noqa: E402
 
+from greenai_nb.machine import STEPS_MIME  # noqa: E402
+
 project = "greenai-nb"
 release = __version__
 language = "en"
@@ -27,6 +29,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "descriptions",
     "docstrings",
+    "explorers",
     "mathjax_files",
     "walk",
 ]
@@ -40,7 +43,10 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 # The notebooks carry their outputs. Widgets live in JupyterLab only: their scripts would come from afar.
 nb_execution_mode = "off"
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
-nb_mime_priority_overrides = [("*", "application/vnd.jupyter.widget-view+json", None)]
+nb_mime_priority_overrides = [
+    ("*", "application/vnd.jupyter.widget-view+json", None),
+    ("*", STEPS_MIME, 1),
+]
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "dollarmath"]
 myst_heading_anchors = 3
 

@@ -16,6 +16,7 @@ NO_LIMIT = 2**60  # cgroup version 1 writes the largest page-aligned integer for
 MB = 1_000_000
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 INTERACTIVE_VARIABLE = "GREENAI_INTERACTIVE"
+STEPS_VARIABLE, STEPS_MIME = "GREENAI_STEPS", "application/vnd.greenai.steps+json"  # of show.steps
 
 
 def cores() -> int:

@@ -38,7 +38,9 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A sentence that numbers can confirm or contradict.
 
     A ``clock`` is judged only where the machine was quiet. ``equivalence`` says that two things cost
-    the same up to the bounds; it holds where the whole interval of their ratio lies within these.
+    the same up to the bounds; it holds where the whole interval of their ratio lies within these. An
+    identity follows from a definition or a theorem, and a run checks the code; an experiment could
+    have come out otherwise. ``bound`` says how the bounds were chosen.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unit: str
     provenance: str
     judged_at: list[str]
+    kind: Literal["identity", "experiment"] = "experiment"
+    bound: str = ""
     at_least: float = -math.inf
     at_most: float = math.inf
     clock: bool = False

@@ -1,6 +1,7 @@
-"""Paths in a checkout, and the environment variables through which a run informs its notebooks."""
+"""Paths of the walk, and the environment variables through which a run informs its notebooks."""
 
 import os
+import sysconfig
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,9 +23,10 @@ STAMP = "greenai"  # the notebook metadata in which the runner says what made th
 
 @cache
 def root() -> Path:
-    """The checkout: ``GREENAI_ROOT``, or the nearest folder above the package or here with claims.
+    """The folder of the walk: ``GREENAI_ROOT``, a checkout above the package, or a workspace above here.
 
-    Raises ``UsageError`` where that is no checkout.
+    Without any of these it is the walk that came with the package. Raises ``UsageError`` where that is
+    missing, too, and where ``GREENAI_ROOT`` names no walk.
     """
     if asked := os.environ.get(ROOT_VARIABLE):
         given = Path(asked).expanduser().resolve()
@@ -33,11 +35,23 @@ def root() -> Path:
             raise UsageError(f"{none}. Name a checkout or a workspace of greenai-nb, or unset it.")
         return given
     package = Path(greenai_nb.__file__).resolve().parent
-    for folder in (*package.parents, Path.cwd(), *Path.cwd().parents):
+    for folder in (*package.parents, Path.cwd(), *Path.cwd().parents, *_packaged()):
         if (folder / "claims.yaml").is_file():
             return folder
     none = "no claims.yaml above the package or this folder. Work in a checkout of greenai-nb"
     raise UsageError(f"{none}, with the package installed from it: pip install -e .")
+
+
+def _packaged() -> list[Path]:
+    """Where an installation puts the walk that the package carries: for all users, or for this one."""
+    schemes = sysconfig.get_preferred_scheme("prefix"), sysconfig.get_preferred_scheme("user")
+    data = (sysconfig.get_path("data", scheme) for scheme in schemes)
+    return [Path(folder) / "share" / "greenai-nb" for folder in data]
+
+
+def home() -> Path:
+    """Where results and workspaces go: beside the walk, or here where it came with the package."""
+    return Path.cwd() if root() in _packaged() else root()
 
 
 def notebooks() -> Path:
@@ -65,7 +79,7 @@ def profile_values(notebook: str) -> dict[str, Any]:
 
 def results() -> Path:
     """The folder of the run that a notebook is part of, or of the last run at tutorial size."""
-    return Path(os.environ.get(RESULTS_VARIABLE) or root() / "results" / DEFAULT_PROFILE)
+    return Path(os.environ.get(RESULTS_VARIABLE) or home() / "results" / DEFAULT_PROFILE)
 
 
 def current_notebook() -> str | None:

@@ -5,20 +5,21 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from greenai_nb.checks import nearest
-from greenai_nb.machine import is_interactive
+from greenai_nb.machine import STEPS_MIME, is_interactive
+from greenai_nb.show import steps
 from greenai_nb.show.figure import image_tag, png, show
 from greenai_nb.show.freeze import freeze
 
 Drawing = Callable[..., tuple[Figure, str]]
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
-STEPS = str, int, float
 
 # Jupyter marks a widget whose kernel is gone. A slow drawing is said only after a while, so that a
 # quick one does not flicker. The words beside a slider have the place that they need.
@@ -51,20 +52,24 @@ def explore(
     its slider steps through, ``labels`` to the words beside it, with a unit; its name serves if there
     are none. The sliders start at the first panel, update one picture in place and say its
     description. They draw with a frozen copy of ``draw``, so that no later cell changes what they
-    show. Without a front end there are only the panels. A cell that is run again frees what it showed.
+    show. Without a front end there are only the panels, and in a run that will be published the steps
+    drawn in advance. A cell that is run again frees what it showed.
 
     Raises ``ValueError``, before anything is drawn, for panels that ``draw`` does not take, and for
     sliders without steps, without a place in the first panel, or that cannot start there, and for
     labels of no slider.
     """
     _check_panels(draw, panels)
-    sliders = {name: _steps(name, values, panels[0]) for name, values in controls.items()}
+    sliders = {name: _values(name, values, panels[0]) for name, values in controls.items()}
     for name in labels.keys() - controls.keys():
         raise ValueError(f"there is no slider {name} to label. {nearest(name, controls)}")
     for panel in panels:
         show(*draw(**panel))
+    words = {name: labels.get(name, _in_words(name)) for name in sliders}
     if is_interactive():
-        _sliders(freeze(draw), panels[0], labels, sliders)
+        _sliders(freeze(draw), panels[0], words, sliders)
+    elif sliders and (home := steps.folder()):
+        _steps_in_advance(draw, panels[0], words, sliders, home)
 
 
 def _check_panels(draw: Drawing, panels: Sequence[Mapping[str, Any]]) -> None:
@@ -77,22 +82,41 @@ def _check_panels(draw: Drawing, panels: Sequence[Mapping[str, Any]]) -> None:
             raise ValueError(f"draw cannot draw the panel {dict(panel)}: {error}") from None
 
 
-def _steps(name: str, values: Iterable[Any], panel: Mapping[str, Any]) -> tuple[int, list[Any]]:
+def _values(name: str, values: Iterable[Any], panel: Mapping[str, Any]) -> tuple[int, list[Any]]:
     """The different values of a slider, as Python's own numbers, and which of them is in the panel."""
     if name not in panel:
         raise ValueError(f"the slider {name} starts at the first panel, which has {', '.join(panel)}")
     if not isinstance(values, Iterable):
         raise ValueError(f"the slider {name} steps through a list of values, got {values!r}")
-    start, *steps = (getattr(value, "tolist", lambda v=value: v)() for value in (panel[name], *values))
-    for value in (start, *steps):
-        if not isinstance(value, STEPS) or value != value:
+    start, *found = (getattr(value, "tolist", lambda v=value: v)() for value in (panel[name], *values))
+    for value in (start, *found):
+        if not isinstance(value, str | int | float) or value != value:
             raise ValueError(f"the slider {name} steps through numbers and texts, got {value!r}")
-    steps = [*dict.fromkeys(steps)]
-    for place, value in enumerate(steps):
+    found = [*dict.fromkeys(found)]
+    for place, value in enumerate(found):
         numbers = not isinstance(value, str) and not isinstance(start, str)
         if value == start or (numbers and math.isclose(value, start, abs_tol=1e-12)):
-            return place, steps
-    raise ValueError(f"the slider {name} starts at {start!r}, which is not one of {steps}")
+            return place, found
+    raise ValueError(f"the slider {name} starts at {start!r}, which is not one of {found}")
+
+
+def _steps_in_advance(
+    draw: Drawing,
+    start: Mapping[str, Any],
+    labels: Mapping[str, str],
+    controls: Mapping[str, tuple[int, list[Any]]],
+    home: Path,
+) -> None:
+    from IPython.display import display
+
+    values = {name: values for name, (_, values) in controls.items()}
+    address, descriptions = steps.draw_all(draw, start, values, home)
+    sliders = [
+        {"label": labels[name], "start": place, "values": [*map(_in_words, values)]}
+        for name, (place, values) in controls.items()
+    ]
+    index = {"folder": address, "sliders": sliders, "words": descriptions}
+    display({STEPS_MIME: index, "text/plain": FALLBACK}, raw=True)
 
 
 def _sliders(
@@ -108,7 +132,7 @@ def _sliders(
         name: ipywidgets.SelectionSlider(
             options=[(_in_words(value), value) for value in values],
             index=place,
-            description=labels.get(name, _in_words(name)),
+            description=labels[name],
             continuous_update=False,
             style={"description_width": "initial"},
             layout={"width": "auto", "max_width": "40em"},

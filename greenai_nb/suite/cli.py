@@ -74,7 +74,7 @@ def run(
     threads = max(1, machine.cores() // side_by_side)
     settings = plan.read_profile(project.notebooks(), profile, walk)
     overrides = parse_assignments(parameters or [])
-    folder = (out or project.root() / "results" / profile).resolve()
+    folder = (out or project.home() / "results" / profile).resolve()
     todo = plan.make(chosen, settings, overrides, threads, project.root(), folder, profile)
     for lesson in chosen.values():
         _name_unused(lesson, overrides)
@@ -192,7 +192,7 @@ def sweep(
     _name_unused(lesson, settings[0])
     shared = plan.read_profile(project.notebooks(), profile, walk)
     limits = Limits(memory_mb, 60 * minutes if minutes else None)
-    store = Store(out or str(project.root() / "results" / "sweep" / lesson.name))
+    store = Store(out or str(project.home() / "results" / "sweep" / lesson.name))
     tasks = cluster.tasks(lesson, settings, profile, shared, store.address, limits)
     side_by_side = workers or machine.cores()
     store.check()
@@ -284,7 +284,7 @@ def lab(
     """Open JupyterLab on this machine, in a workspace, so that the checkout stays as it is."""
     from greenai_nb.suite.workshop import lab as server
 
-    chosen = (folder or project.root() / "workspace").resolve()
+    chosen = (folder or project.home() / "workspace").resolve()
     _lay_out(chosen, own.NEW, own.KEPT)
     say(f"JupyterLab works in {chosen}; Ctrl-C ends it")
     server.start(chosen, options or [])

@@ -3,6 +3,7 @@
 Only the runner's outputs are published, so a stamp says what code made them.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import nbformat
 
 from greenai_nb.checks import UsageError
 from greenai_nb.files import write_atomic
-from greenai_nb.lesson.project import DEFAULT_PROFILE, STAMP
+from greenai_nb.lesson.project import DEFAULT_PROFILE, STAMP, home
 from greenai_nb.lesson.records import extract
 from greenai_nb.suite.run.fingerprint import code_cells
 from greenai_nb.suite.run.plan import Lesson, committed_fingerprint, read_result
+from greenai_nb.suite.run.runner import emptied_steps
 
 CARD = ("processor", "instructions", "cores", "memory_mb", "python", "torch")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -24,6 +26,8 @@ def publish(lesson: Lesson, walk: Mapping[str, Lesson], root: Path, out: Path) -
 
     Raises ``UsageError`` where the run has no result for it, or one of other code or parameters.
     """
+    if home() != root:
+        raise UsageError(f"{root} came with the package. Publish in a checkout of greenai-nb.")
     path = out / f"{lesson.name}.ipynb"
     if not path.is_file():
         raise UsageError(f"{out} holds no {path.name}. Run it first: greenai run {lesson.name}")
@@ -50,3 +54,6 @@ def publish(lesson: Lesson, walk: Mapping[str, Lesson], root: Path, out: Path) -
     for cell, written in zip(executed.cells, lesson.content.cells, strict=True):
         cell.source, cell.metadata = written.source, written.metadata
     write_atomic(lesson.path, nbformat.writes(executed) + "\n")
+    made, kept = out / "steps" / lesson.name, emptied_steps(lesson.path.parent, lesson.name)
+    if made.is_dir():
+        shutil.copytree(made, kept, dirs_exist_ok=True)

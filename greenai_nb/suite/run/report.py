@@ -4,6 +4,7 @@ import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -11,10 +12,12 @@ from rich.table import Column, Table
 
 from greenai_nb import machine
 from greenai_nb.lesson.claims import Claim
+from greenai_nb.machine import STEPS_MIME
 from greenai_nb.suite.run import plan
 
 PNG = "image/png"
 PICTURES = {PNG, "image/svg+xml"}
+EXPLORER_SCRIPT = Path(__file__).with_name("explorer.js").read_text("utf-8")
 NOT_RUN, NOT_OBTAINED = "not run", "not obtained"
 COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 
@@ -64,23 +67,34 @@ def closing_table(rows: Sequence[Row]) -> Table:
 
 
 def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The pictures of an executed notebook as data addresses, with their descriptions."""
+    """The pictures of an executed notebook and its explorers, in order.
+
+    A picture is its data address and its description; an explorer is an empty address and its HTML.
+    """
     found = []
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
-            for mime in PICTURES & output.get("data", {}).keys():
-                text = output["data"][mime]
+            data = output.get("data", {})
+            for mime in PICTURES & data.keys():
+                text = data[mime]
                 content = text.replace("\n", "") if mime == PNG else b64encode(text.encode()).decode()
                 alt = output.get("metadata", {}).get(mime, {}).get("alt", "")
                 found.append((f"data:{mime};base64,{content}", alt))
+            if STEPS_MIME in data:
+                found.append(("", explorer(data[STEPS_MIME])))
     return found
+
+
+def explorer(index: Mapping[str, Any]) -> str:
+    """The sliders of an explorer over its steps, for a page beside the notebook."""
+    return render("run/explorer.html.j2", index=index)
 
 
 def page(profile: str, rows: Sequence[Row], results: plan.Walk, failed: Sequence[str]) -> str:
     """The offline page of a run: verdicts, what each notebook cost, and every figure."""
     lessons = [(lesson, figures(lesson.content)) for lesson in results.values()]
     values = {"profile": profile, "claims": rows, "lessons": lessons, "failed": failed}
-    return render("run/report.html.j2", card=machine.card(), **values)
+    return render("run/report.html.j2", card=machine.card(), script=EXPLORER_SCRIPT, **values)
 
 
 def render(template: str, **values: Any) -> str:

@@ -19,6 +19,7 @@ from greenai_nb.checks import UsageError
 from greenai_nb.files import read_as, write_atomic
 from greenai_nb.lesson import project, records
 from greenai_nb.lesson.project import STAMP, TRAINED_SINCE_VARIABLE
+from greenai_nb.machine import STEPS_VARIABLE
 from greenai_nb.suite.run import kernel, plan
 from greenai_nb.suite.run.plan import Job, Outcome, Status
 from greenai_nb.suite.run.progress import Board
@@ -72,8 +73,10 @@ def run(
     since = {TRAINED_SINCE_VARIABLE: str(time.time())} if anew else {}
 
     def run_one(job: Job) -> Outcome:
+        steps = emptied_steps(out, job.name) if profile == project.DEFAULT_PROFILE else None
+        around = since | ({STEPS_VARIABLE: str(steps)} if steps else {})
         outcome = kernel.execute(
-            job, out, profile, variables=since, stop=stop, on_cell=lambda *at: board.cell(job, *at)
+            job, out, profile, variables=around, stop=stop, on_cell=lambda *at: board.cell(job, *at)
         )
         if not stop.is_set() or not outcome.error:
             store(outcome, out)
@@ -99,6 +102,14 @@ def store(outcome: Outcome, out: Path) -> None:
     here, gone = (failed, finished) if outcome.error else (finished, failed)
     write_atomic(here, nbformat.writes(outcome.notebook) + "\n")
     gone.unlink(missing_ok=True)
+
+
+def emptied_steps(folder: Path, name: str) -> Path:
+    """Where the steps of a notebook's explorers lie beside it, without the pictures of before."""
+    home = folder / "steps" / name
+    for picture in home.glob("[0-9]*/[0-9]*.png"):
+        picture.unlink()
+    return home
 
 
 def write_records(out: Path, names: Iterable[str]) -> None:

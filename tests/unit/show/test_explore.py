@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jupyter_client.manager import start_new_kernel
 
 from greenai_nb.machine import INTERACTIVE_VARIABLE
-from greenai_nb.show.explore import _steps, explore
+from greenai_nb.show.explore import _values, explore
 
 
 def test_panels_are_shown_to_everybody(displayed, monkeypatch):
@@ -142,7 +142,7 @@ def test_what_a_slider_cannot_do_is_said_before_the_first_picture(
 @given(st.lists(st.integers() | st.floats(allow_nan=False), min_size=1), st.data())
 def test_any_numbers_make_a_slider_that_starts_at_any_of_them(values, data):
     start = data.draw(st.sampled_from(values))
-    place, steps = _steps("k", values, {"k": start})
+    place, steps = _values("k", values, {"k": start})
     assert len(set(steps)) == len(steps) and set(steps) == set(values)
     assert steps[place] == pytest.approx(start, rel=1e-9, abs=1e-12)
 
