@@ -7,21 +7,19 @@ survives papermill, nbval and every export. A run gathers them into ``records.js
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from greenai_nb.checks import PROVENANCES, UsageError
 from greenai_nb.files import read_as
-from greenai_nb.lesson.project import results
-
-if TYPE_CHECKING:
-    import pandas as pd
+from greenai_nb.lesson.project import STAMP
 
 Json = Mapping[str, Any]
 
 RECORDS = "records.jsonl"
 MIME = "application/vnd.greenai.record+json"
+COSTS = ("time_s", "s"), ("peak_ram_mb", "MB")
 JUDGEMENT = ("claim", "lo", "hi", "verdict", "reason")
 
 
@@ -77,6 +75,17 @@ def extract(notebook: Json, name: str, parameters: Json, profile: str) -> list[d
     return complete(emitted, name, parameters, profile)
 
 
+def of_run(notebook: Json, name: str, defaults: Json | None = None) -> list[dict[str, Any]]:
+    """The records of a stamped notebook, with those of its whole time and memory.
+
+    ``defaults`` are the values of parameters that the notebook has got since.
+    """
+    stamp = notebook["metadata"][STAMP]
+    costs = [new(cost, stamp[cost], unit, "measured") for cost, unit in COSTS]
+    run = (name, {**(defaults or {}), **stamp["parameters"]}, stamp["profile"])
+    return extract(notebook, *run) + complete(costs, *run)
+
+
 def complete(records: Iterable[Json], name: str, parameters: Json, profile: str) -> list[dict[str, Any]]:
     """Records of a notebook with all their fields: which notebook it was, run with which parameters."""
     seed = parameters.get("seed", parameters.get("seeds"))
@@ -93,10 +102,3 @@ def read(folder: Path) -> list[dict[str, Any]]:
     lines = enumerate(content.split(b"\n"))  # each after as many empty ones, so that errors count right
     found = (read_as(path, Record, b"\n" * above + line) for above, line in lines if line.strip())
     return [msgspec.structs.asdict(record) for record in found]
-
-
-def collect(folder: Path | str | None = None) -> "pd.DataFrame":
-    """The records of a run as a table, one row a record; by default of the run at hand."""
-    import pandas as pd
-
-    return pd.DataFrame(read(Path(folder) if folder else results()), columns=list(FIELDS))

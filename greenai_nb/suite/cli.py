@@ -19,7 +19,7 @@ from greenai_nb.files import write_atomic
 from greenai_nb.lesson import project, records
 from greenai_nb.lesson.claims import FAILS, HOLDS, UNDECIDED, load_claims
 from greenai_nb.lesson.parameters import parse_assignments
-from greenai_nb.suite.run import plan, progress
+from greenai_nb.suite.run import fingerprint, plan, progress
 from greenai_nb.suite.run import report as pages
 from greenai_nb.suite.run import verify as judging
 from greenai_nb.suite.run.plan import Outcome
@@ -135,7 +135,7 @@ def _name_left_out(walk: plan.Walk) -> None:
 
 
 def _name_unused(lesson: plan.Lesson, parameters: Iterable[str]) -> None:
-    for name in plan.unused(lesson, parameters):
+    for name in fingerprint.unused(lesson.content, parameters):
         say(f"{lesson.name}: no cell reads the parameter {name}, so its value changes nothing")
 
 

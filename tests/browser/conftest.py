@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from greenai_nb.lesson import project
-from greenai_nb.suite.run import plan, runner
+from greenai_nb.suite.run import plan
 from greenai_nb.suite.workshop import workspace
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -123,7 +123,7 @@ def room(tmp_path_factory) -> Iterator[Room]:
 
 
 def prepare(folder: Path) -> None:
-    """A workspace with small values below each parameters cell, and with the published records."""
+    """A workspace with small values below each parameters cell."""
     root = project.root()
     workspace.update(root, folder)
     walk = plan.lessons(root / "notebooks")
@@ -132,12 +132,6 @@ def prepare(folder: Path) -> None:
         values = plan.effective(lesson, profile, SMALLER.get(lesson.name, {}), threads=1)
         copy = str(folder / "notebooks" / lesson.path.name)
         papermill.execute_notebook(copy, copy, values, prepare_only=True)
-    records = folder / "results" / project.DEFAULT_PROFILE / "records.jsonl"
-    records.parent.mkdir(parents=True, exist_ok=True)
-    published = (
-        record for lesson in walk.values() for record in runner.run_records(lesson.content, lesson.name)
-    )
-    records.write_text("".join(json.dumps(record) + "\n" for record in published))
     for name, values in SETTINGS.items():
         path = folder / ".jupyter/lab/user-settings/@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)

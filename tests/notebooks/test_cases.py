@@ -207,7 +207,7 @@ def test_what_is_given_twice_or_read_by_nobody_is_said(greenai, small_project):
     assert greenai("run", "01", "-p", "n=1", "-p", "n=2")[0] == 2
     assert greenai("sweep", "01", "-p", "n=1", "-p", "n=2")[0] == 2
     path = write_notebook(small_project / "notebooks" / "01_works.ipynb", PARAMETERS, cell("1 + 1"))
-    assert plan.unused(plan.read_lesson(path), ["n", "other"]) == ["n"]
+    assert fingerprint.unused(plan.read_lesson(path).content, ["n", "other"]) == ["n"]
 
 
 @pytest.mark.parametrize(

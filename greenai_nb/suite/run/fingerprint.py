@@ -27,6 +27,12 @@ def code_cells(notebook: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def unused(notebook: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Which parameters no code cell reads, so that changing them changes nothing."""
+    code = "\n".join(code_cells(notebook))
+    return [name for name in names if len(re.findall(rf"\b{name}\b", code)) == 1]
+
+
 def fingerprint(
     notebook: Mapping[str, Any], parameters: Mapping[str, Any], root: Path, others: Iterable[str] = ()
 ) -> str:

@@ -278,12 +278,6 @@ def fingerprint_of(lesson: Lesson, parameters: Values, root: Path, others: Seque
     )
 
 
-def unused(lesson: Lesson, names: Iterable[str]) -> list[str]:
-    """Which parameters no code cell reads, so that changing them changes nothing."""
-    code = "\n".join(code_cells(lesson.content))
-    return [name for name in names if len(re.findall(rf"\b{name}\b", code)) == 1]
-
-
 def is_done(job: Job, out: Path) -> bool:
     """Whether the folder holds this job's result already."""
     return _stamp_in(out, job.name).get("fingerprint") == job.fingerprint
@@ -303,14 +297,16 @@ def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path
 
 
 def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
-    """What a lesson reads besides code: claims, solutions of its exercises, and paths it is given."""
+    """What a lesson reads besides code: claims, solutions, the map of slides, and paths it is given."""
     claims = load_claims(root / "claims.yaml").values()
     texts = [repr(claim) for claim in claims if claim.notebook == lesson.name]
     given = [parameters[name] for name, known in lesson.parameters.items() if known.is_path]
     listed = [[value] if isinstance(value, str) else value for value in given]
     paths = [Path(text).expanduser() for texts in listed for text in texts if text]
-    solutions = root / "notebooks" / "solutions" / f"{lesson.name}.py"
-    return texts + [sources.contents(path.resolve()) for path in (solutions, *paths)]
+    paths.append(root / "notebooks" / "solutions" / f"{lesson.name}.py")
+    if lesson.reads_records or "slides()" in "".join(code_cells(lesson.content)):
+        paths.append(root / "notebooks" / "slides.yaml")
+    return texts + [sources.contents(path.resolve()) for path in paths]
 
 
 def _stamp_in(out: Path, name: str) -> Values:

@@ -2,6 +2,7 @@
 
 import math
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from jinja2 import Environment, PackageLoader
 from rich.table import Column, Table
 
 from greenai_nb import machine
-from greenai_nb.lesson.claims import Claim
+from greenai_nb.lesson.claims import FAILS, HOLDS, RECORDED, UNDECIDED, Claim
+from greenai_nb.lesson.slides import named, slides
 from greenai_nb.machine import STEPS_MIME
 from greenai_nb.suite.run import plan
 
@@ -19,6 +21,7 @@ PNG = "image/png"
 PICTURES = {PNG, "image/svg+xml"}
 EXPLORER_SCRIPT = Path(__file__).with_name("explorer.js").read_text("utf-8")
 NOT_RUN, NOT_OBTAINED = "not run", "not obtained"
+ORDER = (FAILS, UNDECIDED, HOLDS, RECORDED, NOT_RUN)
 COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 
 
@@ -30,13 +33,33 @@ class Row:
     obtained: str
     verdict: str
     provenance: str
+    reason: str = ""
+
+    @property
+    def slide(self) -> str:
+        """The slide that the claim is about; empty for one of ours alone."""
+        return named(self.claim.source)
+
+    @property
+    def why(self) -> str:
+        """Why the claim does not hold, as far as the numbers tell."""
+        return self.reason or {
+            FAILS: "all that was obtained lies outside.",
+            UNDECIDED: "the interval reaches across a bound.",
+        }.get(self.verdict, "")
 
 
 def ledger(claims: Mapping[str, Claim], records: Iterable[Mapping[str, Any]]) -> list[Row]:
     """Every claim with what was obtained for it, in the order of ``claims.yaml``."""
     last = {record["claim"]: record for record in records if record["claim"]}
     return [
-        Row(claim, _obtained(last[name]), last[name]["verdict"], last[name]["provenance"])
+        Row(
+            claim,
+            _obtained(last[name]),
+            last[name]["verdict"],
+            last[name]["provenance"],
+            last[name]["reason"] or "",
+        )
         if name in last
         else Row(claim, "", NOT_RUN, claim.provenance)
         for name, claim in claims.items()
@@ -47,8 +70,31 @@ def _obtained(record: Mapping[str, Any]) -> str:
     """A number with its unit and interval; a table has NaN where a record has None."""
     numbers = (record[key] for key in ("value", "lo", "hi"))
     value, low, high = (math.nan if number is None else number for number in numbers)
-    text = NOT_OBTAINED if math.isnan(value) else f"{value:.5g} {record['unit']}".strip()
+    shown = f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+    text = NOT_OBTAINED if math.isnan(value) else f"{shown} {record['unit']}".strip()
     return f"{text} [{low:.4g}, {high:.4g}]" if low < high else text
+
+
+def ledger_html(rows: Sequence[Row], address: str) -> str:
+    """The ledger as a piece of a page: what failed first, with its reason, and all claims by slide.
+
+    ``address`` is where a notebook is found, with ``{}`` in place of its name.
+    """
+    verdicts = Counter(row.verdict for row in sorted(rows, key=lambda row: ORDER.index(row.verdict)))
+    titles = [*(slide.title for slide in slides().slides), ""]
+    by_slide = [
+        (title or "Beyond the slides", found)
+        for title in titles
+        if (found := [row for row in rows if row.slide == title])
+    ]
+    missing = {
+        verdict: found
+        for verdict in (FAILS, UNDECIDED)
+        if (found := [row for row in rows if row.verdict == verdict])
+    }
+    identities = sum(row.claim.kind == "identity" for row in rows)
+    values = {"verdicts": verdicts, "by_slide": by_slide, "missing": missing, "identities": identities}
+    return render("run/ledger.html.j2", rows=rows, address=address, **values)
 
 
 def folding(title: str, *columns: str) -> Table:
@@ -93,7 +139,8 @@ def explorer(index: Mapping[str, Any]) -> str:
 def page(profile: str, rows: Sequence[Row], results: plan.Walk, failed: Sequence[str]) -> str:
     """The offline page of a run: verdicts, what each notebook cost, and every figure."""
     lessons = [(lesson, figures(lesson.content)) for lesson in results.values()]
-    values = {"profile": profile, "claims": rows, "lessons": lessons, "failed": failed}
+    ledger = ledger_html(rows, "#{}")
+    values = {"profile": profile, "ledger": ledger, "lessons": lessons, "failed": failed}
     return render("run/report.html.j2", card=machine.card(), script=EXPLORER_SCRIPT, **values)
 
 

@@ -6,7 +6,7 @@ A folder of results never holds half a notebook. A failing notebook does not sto
 import json
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -25,7 +25,6 @@ from greenai_nb.suite.run.plan import Job, Outcome, Status
 from greenai_nb.suite.run.progress import Board
 
 LOCK = ".lock"
-COSTS = ("time_s", "s"), ("peak_ram_mb", "MB")
 
 
 def results_folder(out: Path, names: Iterable[str] = ()) -> AbstractContextManager[Any]:
@@ -117,7 +116,7 @@ def write_records(out: Path, names: Iterable[str]) -> None:
     lines = [
         json.dumps(record) + "\n"
         for name, result in plan.results(out, names).items()
-        for record in run_records(result.content, name)
+        for record in records.of_run(result.content, name)
     ]
     write_atomic(out / records.RECORDS, "".join(lines))
 
@@ -135,11 +134,3 @@ def _is_result(path: Path) -> bool:
         return STAMP in read_as(path, dict).get("metadata", {})
     except UsageError:
         return True
-
-
-def run_records(notebook: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The records of a stamped notebook, with those of its whole time and memory."""
-    stamp = notebook["metadata"][STAMP]
-    costs = [records.new(cost, stamp[cost], unit, "measured") for cost, unit in COSTS]
-    run = (name, stamp["parameters"], stamp["profile"])
-    return records.extract(notebook, *run) + records.complete(costs, *run)

@@ -46,11 +46,10 @@ class Agreement:
 
 def reference(walk: Mapping[str, Lesson]) -> list[dict[str, Any]]:
     """The records in the notebooks of the repository; none from one that was never published."""
-    published = []
+    published = list[dict[str, Any]]()
     for lesson in walk.values():
-        if stamp := lesson.stamp:
-            parameters = lesson.defaults | dict(stamp.get("parameters", {}))
-            published += records.extract(lesson.content, lesson.name, parameters, stamp["profile"])
+        if lesson.stamp:
+            published += records.of_run(lesson.content, lesson.name, lesson.defaults)
     return published
 
 

@@ -19,6 +19,7 @@ PARTS = (
     "claims.yaml",
     "requirements.lock",
     "notebooks/*.ipynb",
+    "notebooks/*.yaml",
     "notebooks/profiles/*.yaml",
     "notebooks/solutions/*.py",
     "results/tutorial/records.jsonl",

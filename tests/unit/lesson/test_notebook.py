@@ -233,9 +233,9 @@ def test_records_are_read_back_complete(tmp_path):
     assert set(found) == set(records.FIELDS)
     assert (found["notebook"], found["seed"], found["profile"]) == ("nb", [1, 2], "ci")
     (tmp_path / "records.jsonl").write_text(json.dumps(found) + "\n")
-    assert records.collect(tmp_path).value.tolist() == [1.0]
+    assert records.read(tmp_path) == [found]
     with pytest.raises(UsageError, match="make run"):
-        records.collect(tmp_path / "absent")
+        records.read(tmp_path / "absent")
 
 
 def test_a_number_that_was_not_obtained_is_null_and_said_so():

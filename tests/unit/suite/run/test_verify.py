@@ -86,11 +86,18 @@ def test_verify_exits_with_1_where_a_claim_fails(greenai_verify, small_project, 
 def test_the_reference_are_the_records_of_published_notebooks(tmp_path):
     data = {records.MIME: [records.new("n", 3, "", "counted")]}
     shown = RECORD | {"outputs": [{"output_type": "display_data", "data": data, "metadata": {}}]}
-    stamp = {"profile": "tutorial", "parameters": {"n": 5}}
+    stamp = {"profile": "tutorial", "parameters": {"n": 5}, "time_s": 2.0, "peak_ram_mb": 3.0}
     write_notebook(tmp_path / "01_done.ipynb", PARAMETERS, shown, greenai=stamp)
     write_notebook(tmp_path / "02_never.ipynb", PARAMETERS, shown)
-    (found,) = verify.reference(plan.lessons(tmp_path))
-    assert found["notebook"] == "01_done" and found["parameters"] == {"threads": 1, "n": 5}
+    found = verify.reference(plan.lessons(tmp_path))
+    assert [(each["name"], each["value"]) for each in found] == [
+        ("n", 3.0),
+        ("time_s", 2.0),
+        ("peak_ram_mb", 3.0),
+    ]
+    assert all(
+        each["notebook"] == "01_done" and each["parameters"] == {"threads": 1, "n": 5} for each in found
+    )
 
 
 def test_seconds_and_estimated_joules_are_told_and_a_zero_has_a_floor():

@@ -1,0 +1,49 @@
+"""The slides in their order, and the works that they cite: which notebooks take each up."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from greenai_nb.files import read_as
+from greenai_nb.lesson.project import notebooks
+
+NAMED = re.compile(r'slide "([^"]+)"')  # in the source of a claim
+
+
+class Slide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A slide, the numbers of the works that it cites, and its notebooks, or why there are none."""
+
+    title: str
+    section: str
+    notebooks: list[str] = []
+    cites: list[int] = []
+    left: str = ""
+
+
+class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A work that a slide cites, and the notebooks in which it is taken up, or why there are none."""
+
+    work: str
+    notebooks: list[str] = []
+    left: str = ""
+
+
+class Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All slides in order, and all works by their number in the slides' references."""
+
+    slides: list[Slide]
+    works: dict[int, Work]
+
+
+@cache
+def slides(path: Path | None = None) -> Map:
+    """Read the map. Raises ``UsageError`` for a file that is missing, or has another form."""
+    return read_as(path or notebooks() / "slides.yaml", Map)
+
+
+def named(source: str) -> str:
+    """The first slide that a claim's source names, or an empty text."""
+    found = NAMED.search(source)
+    return found[1] if found else ""
