@@ -2,8 +2,8 @@
 PYTHON ?= python3
 PROFILE ?= tutorial
 ARGS ?=
-# A wheel index to look at beside PyPI; https://download.pytorch.org/whl/cpu gives torch without CUDA.
-TORCH_INDEX ?=
+# A wheel index for torch, beside PyPI: without CUDA, and so a tenth of the size, where Linux has no GPU.
+TORCH_INDEX ?= $(if $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi && echo cpu),https://download.pytorch.org/whl/cpu)
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -35,17 +35,19 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Notebook 00 quotes what the others have published, so it comes once more.
+# Notebook 00 and README quote what the others have published, so they come last.
 publish: $(READY)
 	$(BIN)/greenai run
 	$(BIN)/greenai publish
 	$(BIN)/greenai run 00 --force
 	$(BIN)/greenai publish
+	$(BIN)/python tools/front_page.py
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement requirements.lock
+	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --extra-index-url $(TORCH_INDEX) $$(grep '^torch==' requirements.lock))
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 

@@ -21,6 +21,7 @@ project = "greenai-nb"
 release = __version__
 language = "en"
 html_title = "greenai-nb"
+author = "greenai-nb"
 copyright = "the authors of greenai-nb, Apache-2.0"
 
 extensions = [
@@ -47,7 +48,7 @@ nb_mime_priority_overrides = [
     ("*", "application/vnd.jupyter.widget-view+json", None),
     ("*", STEPS_MIME, 1),
 ]
-myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "dollarmath"]
+myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 # MathJax 3 as extensions/mathjax_files.py puts it there, without its menu, which asks for further files.

@@ -3,6 +3,7 @@
 The extension ``walk`` puts both into pages; nothing is run for them.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +21,15 @@ UP_TO_DATE, OLDER, NONE = "up to date", "of older code", "none yet"
 class Card:
     """A lesson in a line: what it promises, what it asks for, and what its committed outputs are worth.
 
-    ``time`` and ``memory`` are those of the last published run, empty before that; ``outputs`` says
-    whether they were made by the code that is there now.
+    ``reading`` is in minutes. ``time`` and ``memory`` are those of the last published run, empty before
+    that; ``outputs`` says whether they were made by the code that is there now.
     """
 
     name: str
     title: str
     promise: str
     level: str
+    reading: int
     time: str
     memory: str
     outputs: str
@@ -50,6 +52,39 @@ def ledger(root: Path) -> list[report.Row]:
     return report.ledger(load_claims(root / "claims.yaml"), verify.reference(walk))
 
 
+def reading_minutes(lesson: plan.Lesson) -> int:
+    """How long a reader takes: 130 words a minute, 45 seconds a figure, up to the next five minutes."""
+    texts = (cell.source for cell in lesson.content.cells if cell.cell_type == "markdown")
+    words = sum(len(text.split()) for text in texts)
+    return 5 * math.ceil((words / 130 + 0.75 * len(report.figures(lesson.content))) / 5)
+
+
+def headlines(root: Path) -> list[str]:
+    """Five results in sentences, whose numbers are those of the committed outputs.
+
+    Raises ``KeyError`` where a claim is no longer there.
+    """
+    walk = plan.lessons(root / "notebooks")
+    got = {each["claim"]: each["value"] for each in verify.reference(walk) if each["claim"]}
+    link = {name[:2]: f"[{name[:2]}](notebooks/{name}.ipynb)" for name in walk}
+    return [
+        f"Two published estimates of the electricity that trained GPT-3 differ by a factor of "
+        f"**{got['gpt3-estimates-differ']:.1f}**, and three factors explain all of it ({link['01']}).",
+        f"At a pruned XNOR network the sparsity regret bound comes to "
+        f"**{got['xnor-bound-below-guessing']:.2f} nats** a training image, where guessing costs "
+        f"{math.log(10):.2f} ({link['12']}).",
+        f"A product of signs on packed bits runs **{got['registers-beat-float']:.0f} times** as fast as "
+        f"torch's product of floats on one core, and a whole packed network "
+        f"{got['packed-network-beats-float']:.0f} times ({link['22']}).",
+        f"Accept-reject classifies **{got['chain-learns-digits']:.1f} %** of the test digits correctly "
+        f"without a gradient; SGD is {got['sgd-is-ahead']:.1f} points ahead ({link['31']}).",
+        f"With nine tenths of each layer pruned, SGD tuned on validation images loses "
+        f"{got['sgd-loses-by-layer']:.1f} points, and at a slower rate, which validation images do not "
+        f"tell from it, {got['sgd-robustness-follows-its-rate']:.0f} points more: the slide's contrast "
+        f"is a matter of the learning rate ({link['41']}).",
+    ]
+
+
 def _card(lesson: plan.Lesson, walk: Mapping[str, plan.Lesson], root: Path) -> Card:
     opening, stamp = lesson.content.cells[0].source, lesson.stamp
     promise, level = PROMISE.search(opening), LEVEL.search(opening)
@@ -59,6 +94,7 @@ def _card(lesson: plan.Lesson, walk: Mapping[str, plan.Lesson], root: Path) -> C
         lesson.title,
         promise[1] if promise else "",
         level[1] if level else "",
+        reading_minutes(lesson),
         _time(stamp["time_s"]) if stamp else "",
         f"{stamp['peak_ram_mb']:.0f} MB" if stamp else "",
         outputs,

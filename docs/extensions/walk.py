@@ -13,10 +13,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
+from greenai_nb.lesson.slides import slides
+from greenai_nb.suite.run import report
+
 BINDER = "https://mybinder.org/v2/gh/greenai-nb/greenai-nb/main?urlpath=lab/tree/notebooks/{}.ipynb"
-MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|$#~^])")
-NOTEBOOK = ".ipynb"
+NOTEBOOK, LINK = ".ipynb", re.compile(r'(href="[0-9]\d_\w+)\.ipynb"')
 PACKAGE, PAGES, ROOMS = "greenai_nb", "docs/", "docs/api/"
 
 
@@ -56,8 +58,10 @@ class Walk:
         self.environment.globals |= {
             "cards": cards.cards(root),
             "ledger": ledger,
+            "claims_html": report.ledger_html(ledger, "../notebooks/{}.html"),
+            "headlines": cards.headlines(root),
+            "slides": slides().slides,
             "verdicts": Counter(row.verdict for row in ledger),
-            "marks": MARKS,
             "binder": BINDER.format,
             "about": partial(about, self.package),
             "modules": partial(modules, self.package),
@@ -100,6 +104,9 @@ def lead_to_pages(app: Sphinx, page: nodes.document) -> None:
     for link in page.findall(nodes.reference):
         if (target := link.get("refuri", "")).endswith(NOTEBOOK) and "/" not in target:
             link["refuri"] = target.removesuffix(NOTEBOOK) + ".html"
+    for raw in [*page.findall(nodes.raw)]:
+        text = raw.astext()
+        raw.replace_self(nodes.raw(raw.rawsource, LINK.sub(r'\1.html"', text), **raw.attributes))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import msgspec
 
 from greenai_nb.checks import UsageError
 from greenai_nb.files import read_as, write_atomic
-from greenai_nb.lesson.project import root
+from greenai_nb.lesson.project import home
 from greenai_nb.machine import is_interactive
 
 
@@ -51,4 +51,4 @@ class ReaderFile:
             print(f"{self.content} is not kept: {error.strerror}")
 
     def _path(self) -> Path | None:
-        return root() / self.name if is_interactive() else None
+        return home() / self.name if is_interactive() else None

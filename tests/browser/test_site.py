@@ -5,6 +5,7 @@ That links hold and pictures are described is seen without a browser, in ``tests
 
 import functools
 import http.server
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from greenai_nb.lesson import project
+from greenai_nb.machine import STEPS_MIME
 from greenai_nb.suite.run import plan
 
 from .sheet import listen
@@ -160,3 +162,37 @@ def test_search_finds_a_word(browser, address, visits):
     page.goto(f"{address}search.html?q=penalty")
     page.locator("#search-results li a[href*='12_sparsity_penalty']").first.wait_for(timeout=20_000)
     page.close()
+
+
+def test_every_explorer_moves_from_the_keyboard_without_a_kernel_or_a_server(browser, folder):
+    context, moved = browser.new_context(viewport=WIDE, offline=True), 0
+    for name, lesson in plan.lessons(project.notebooks()).items():
+        page = context.new_page()
+        page.goto((folder / "notebooks" / f"{name}.html").as_uri())
+        explorers = page.locator(".explorer").all()
+        assert len(explorers) == str(lesson.content).count(STEPS_MIME), name
+        for explorer in explorers:
+            explorer.scroll_into_view_if_needed()
+            picture, words = explorer.locator("img"), explorer.locator("p")
+            words.filter(has_text=re.compile(".")).wait_for()
+            for slider in explorer.locator("input").all():
+                before, said = picture.get_attribute("src"), words.inner_text()
+                at_end = slider.input_value() == slider.get_attribute("max")
+                slider.press("ArrowLeft" if at_end else "ArrowRight")
+                picture.and_(page.locator(f"img:not([src='{before}'])")).wait_for(timeout=5000)
+                assert picture.evaluate("image => image.naturalWidth") > 0
+                assert words.inner_text() == " ".join(picture.get_attribute("alt").split())
+                assert slider.get_attribute("aria-valuetext") and words.inner_text() != said
+                moved += 1
+        page.close()
+    context.close()
+    assert moved > 10
+
+
+def test_without_script_the_panels_are_there_and_the_sliders_are_not(browser, folder):
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto((folder / "notebooks" / "00_start_here.html").as_uri())
+    assert page.locator(".explorer").first.is_hidden()
+    assert page.locator(".cell_output img").first.is_visible()
+    context.close()

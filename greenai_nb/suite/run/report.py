@@ -81,12 +81,12 @@ def ledger_html(rows: Sequence[Row], address: str) -> str:
     ``address`` is where a notebook is found, with ``{}`` in place of its name.
     """
     verdicts = Counter(row.verdict for row in sorted(rows, key=lambda row: ORDER.index(row.verdict)))
-    titles = [*(slide.title for slide in slides().slides), ""]
-    by_slide = [
-        (title or "Beyond the slides", found)
-        for title in titles
-        if (found := [row for row in rows if row.slide == title])
-    ]
+    groups: dict[str, list[Row]] = {slide.title: [] for slide in slides().slides}
+    beyond: list[Row] = []
+    for row in rows:
+        groups.get(row.slide, beyond).append(row)
+    by_slide = [(title, found) for title, found in groups.items() if found]
+    by_slide += [("Beyond the slides", beyond)] if beyond else []
     missing = {
         verdict: found
         for verdict in (FAILS, UNDECIDED)

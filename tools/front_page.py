@@ -1,0 +1,110 @@
+"""Write what README says of the walk from the committed outputs: results, verdicts, table, picture.
+
+Run ``python tools/front_page.py`` after a publication; ``make publish`` does.
+"""
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from greenai_nb.files import write_atomic
+from greenai_nb.lesson import project
+from greenai_nb.show.figure import png
+from greenai_nb.show.style import BLUE, GREEN, ORANGE, RED, use_style
+from greenai_nb.suite.run import plan, verify
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs" / "extensions"))
+import cards  # noqa: E402
+
+PICTURE = "docs/_static/front.png"
+BINDER = "https://mybinder.org/v2/gh/greenai-nb/greenai-nb/main?urlpath=lab/tree/notebooks/{}.ipynb"
+BADGE = "https://mybinder.org/badge_logo.svg"
+PART = "<!-- {0}: tools/front_page.py writes what stands here -->\n{1}\n<!-- end of {0} -->"
+
+
+def results() -> str:
+    """Five sentences with numbers, and how many claims hold."""
+    ledger = cards.ledger(ROOT)
+    verdicts = Counter(row.verdict for row in ledger)
+    kinds = Counter(row.claim.kind for row in ledger)
+    counts = f"**{verdicts['holds']} hold**, {verdicts['fails']} fail"
+    counts += f" and {verdicts['undecided']} are undecided"
+    about = f"{kinds['identity']} are identities, {kinds['experiment']} experiments"
+    lines = [f"* {sentence}" for sentence in cards.headlines(ROOT)]
+    return "\n".join([*lines, f"* Of {len(ledger)} claims ({about}), {counts}."])
+
+
+def walk() -> str:
+    """The lessons with their promise, the minutes to read and to run them, and a badge each."""
+    rows = [
+        f"| {card.number} | [{card.title}](notebooks/{card.name}.ipynb): {card.promise} "
+        f"| {card.reading} min | {card.time} | {card.memory} "
+        f"| [![Binder]({BADGE})]({BINDER.format(card.name)}) |"
+        for card in cards.cards(ROOT)
+    ]
+    return "\n".join(["| | notebook | read | run | memory | open |", "|---|---|---|---|---|---|", *rows])
+
+
+def page(text: str) -> str:
+    """README with its written parts made anew."""
+    for name, content in (("results", results()), ("walk", walk())):
+        parts = PART.format(name, f"\n{content}\n")
+        pattern = re.escape(PART.format(name, "\0")).replace("\0", ".*?")
+        text = re.sub(pattern, lambda _, parts=parts: parts, text, flags=re.DOTALL)
+    return text
+
+
+def picture() -> bytes:
+    """Three results side by side: what signs gain, what pruning takes, and what packing costs."""
+    found = verify.reference(plan.lessons(project.notebooks()))
+    got = {each["claim"] or each["name"]: each for each in found if each["value"] is not None}
+    use_style()
+    fig, axes = plt.subplots(1, 3, figsize=(8, 2.9))
+    panels = (
+        (
+            "Products of signs",
+            "times the speed of float32",
+            {
+                "in NumPy": ("numpy_bits_over_float32", ORANGE),
+                "product, packed": ("registers-beat-float", BLUE),
+                "network, packed": ("packed-network-beats-float", BLUE),
+            },
+        ),
+        (
+            "98 % pruned: what is lost",
+            "points lost",
+            {
+                "accept-reject": ("chain-survives-98-percent", BLUE),
+                "SGD with L1": ("l1-survives-98-percent", GREEN),
+                "SGD": ("sgd-loses-at-98-percent", RED),
+            },
+        ),
+        (
+            "An XNOR network, packed",
+            "times its float twin",
+            {
+                "derived energy": ("packing-saves-derived-energy", GREEN),
+                "CPU time here": ("packed-small-net-saves-little", RED),
+            },
+        ),
+    )
+    for ax, (title, label, bars) in zip(axes, panels, strict=True):
+        values = [got[name]["value"] for name, _ in bars.values()]
+        ax.barh([*bars], values, color=[colour for _, colour in bars.values()], height=0.6)
+        for place, value in enumerate(values):
+            ax.text(max(value, 0), place, f" {value:.3g}", va="center")
+        ax.set(xlabel=label, xlim=(min(0, *values), 1.25 * max(values)), ylim=(len(bars) - 0.4, -0.6))
+        ax.set_title(title, loc="left", fontsize=10)
+        ax.grid(axis="y", visible=False)
+    axes[2].axvline(1, color="black", linewidth=1)
+    return png(fig)
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    write_atomic(readme, page(readme.read_text("utf-8")))
+    write_atomic(ROOT / PICTURE, picture())
