@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from greenai_nb.machine import STEPS_MIME
 from greenai_nb.suite.run.fingerprint import code_cells
 from greenai_nb.suite.run.plan import Lesson, is_fresh
-from greenai_nb.suite.run.report import PICTURES
+from greenai_nb.suite.run.report import PICTURES, reading_minutes
 
 MAX_CELLS = 45
 MAX_LINES = 25
 MAX_BYTES = 600_000
+MAX_WORDS = 1500
+READING = re.compile(r"read (\d+) minutes")
 MACHINE_PATH = re.compile(r"(?<![\w.:/<])/(?:home|root|Users|tmp|work|mnt|var)/[\w.-]+/")
 
 
@@ -27,6 +30,10 @@ def faults(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> list[str]:
     for number, cell in enumerate(lesson.content["cells"], 1):
         for output in cell.get("outputs", ()):
             found += [f"cell {number} {fault}" for fault in _output_faults(output)]
+            if index := output.get("data", {}).get(STEPS_MIME):
+                kept = {path.stem for path in (lesson.path.parent / index["folder"]).glob("*.png")}
+                if kept != {str(step) for step in range(len(index["words"]))}:
+                    found.append(f"cell {number} has an explorer whose steps are not all there")
         found += [
             f"cell {number} has metadata that a run leaves: {key}"
             for key in ("papermill", "execution")
@@ -45,6 +52,12 @@ def _form(lesson: Lesson) -> list[str]:
     for text in code_cells(lesson.content):
         if len(text.splitlines()) > MAX_LINES:
             found.append(f"has a code cell of {len(text.splitlines())} lines: {text[:40]!r}")
+    words = sum(len(cell["source"].split()) for cell in cells if cell["cell_type"] == "markdown")
+    if words > MAX_WORDS:
+        found.append(f"has {words} words, at most {MAX_WORDS}")
+    said, minutes = READING.search(cells[0]["source"]), reading_minutes(lesson)
+    if not said or int(said[1]) != minutes:
+        found.append(f"must say in its first cell: read {minutes} minutes")
     size = lesson.path.stat().st_size
     if size > MAX_BYTES:
         found.append(f"has {size / 1000:.0f} kB, at most {MAX_BYTES / 1000:.0f}")

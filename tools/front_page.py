@@ -61,44 +61,45 @@ def page(text: str) -> str:
 def picture() -> bytes:
     """Three results side by side: what signs gain, what pruning takes, and what packing costs."""
     found = verify.reference(plan.lessons(project.notebooks()))
-    got = {each["claim"] or each["name"]: each for each in found if each["value"] is not None}
-    use_style()
-    fig, axes = plt.subplots(1, 3, figsize=(8, 2.9))
+    got = {each["claim"] or each["name"]: each["value"] for each in found}
     panels = (
         (
             "Products of signs",
             "times the speed of float32",
             {
-                "in NumPy": ("numpy_bits_over_float32", ORANGE),
-                "product, packed": ("registers-beat-float", BLUE),
-                "network, packed": ("packed-network-beats-float", BLUE),
+                "in NumPy": (got["numpy_bits_over_float32"], ORANGE),
+                "product, packed": (got["registers-beat-float"], BLUE),
+                "network, packed": (got["packed-network-beats-float"], BLUE),
             },
         ),
         (
-            "98 % pruned: what is lost",
-            "points lost",
+            "98 % of the weights pruned",
+            "points of accuracy lost",
             {
-                "accept-reject": ("chain-survives-98-percent", BLUE),
-                "SGD with L1": ("l1-survives-98-percent", GREEN),
-                "SGD": ("sgd-loses-at-98-percent", RED),
+                "accept-reject": (got["chain-survives-98-percent"], BLUE),
+                "SGD with L1": (got["l1-survives-98-percent"], GREEN),
+                "SGD": (got["sgd-loses-at-98-percent"], RED),
             },
         ),
         (
-            "An XNOR network, packed",
+            "Packed XNOR network",
             "times its float twin",
             {
-                "derived energy": ("packing-saves-derived-energy", GREEN),
-                "CPU time here": ("packed-small-net-saves-little", RED),
+                "derived energy": (1 / got["packing-saves-derived-energy"], GREEN),
+                "CPU time here": (got["packed-small-net-saves-little"], RED),
             },
         ),
     )
+    use_style()
+    fig, axes = plt.subplots(1, 3, figsize=(8, 2.6))
     for ax, (title, label, bars) in zip(axes, panels, strict=True):
-        values = [got[name]["value"] for name, _ in bars.values()]
-        ax.barh([*bars], values, color=[colour for _, colour in bars.values()], height=0.6)
+        values, colours = zip(*bars.values(), strict=True)
+        ax.barh([*bars], values, color=colours, height=0.6)
         for place, value in enumerate(values):
-            ax.text(max(value, 0), place, f" {value:.3g}", va="center")
-        ax.set(xlabel=label, xlim=(min(0, *values), 1.25 * max(values)), ylim=(len(bars) - 0.4, -0.6))
-        ax.set_title(title, loc="left", fontsize=10)
+            ax.text(max(value, 0), place, f" {value:.2g}", va="center")
+        ax.set(xlim=(min(0, *values), 1.3 * max(values)), ylim=(len(bars) - 0.4, -0.6))
+        ax.set_xlabel(label, fontsize=9)
+        ax.set_title(title, loc="left", fontsize=9)
         ax.grid(axis="y", visible=False)
     axes[2].axvline(1, color="black", linewidth=1)
     return png(fig)

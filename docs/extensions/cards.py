@@ -52,13 +52,6 @@ def ledger(root: Path) -> list[report.Row]:
     return report.ledger(load_claims(root / "claims.yaml"), verify.reference(walk))
 
 
-def reading_minutes(lesson: plan.Lesson) -> int:
-    """How long a reader takes: 130 words a minute, 45 seconds a figure, up to the next five minutes."""
-    texts = (cell.source for cell in lesson.content.cells if cell.cell_type == "markdown")
-    words = sum(len(text.split()) for text in texts)
-    return 5 * math.ceil((words / 130 + 0.75 * len(report.figures(lesson.content))) / 5)
-
-
 def headlines(root: Path) -> list[str]:
     """Five results in sentences, whose numbers are those of the committed outputs.
 
@@ -94,7 +87,7 @@ def _card(lesson: plan.Lesson, walk: Mapping[str, plan.Lesson], root: Path) -> C
         lesson.title,
         promise[1] if promise else "",
         level[1] if level else "",
-        reading_minutes(lesson),
+        report.reading_minutes(lesson),
         _time(stamp["time_s"]) if stamp else "",
         f"{stamp['peak_ram_mb']:.0f} MB" if stamp else "",
         outputs,

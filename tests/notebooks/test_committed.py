@@ -9,6 +9,7 @@ from notebook_faults import faults
 
 from greenai_nb.lesson import project
 from greenai_nb.lesson.claims import load_claims
+from greenai_nb.machine import STEPS_MIME
 from greenai_nb.suite.run import plan
 from greenai_nb.suite.run.fingerprint import code_cells
 
@@ -139,6 +140,22 @@ def spoil_count(lesson):
     lesson.content["cells"].extend(copy.deepcopy(lesson.content["cells"][:1]) * 30)
 
 
+def spoil_words(lesson):
+    lesson.content["cells"][1]["source"] = "many words " * 800
+
+
+def spoil_minutes(lesson):
+    first = lesson.content["cells"][0]
+    first["source"] = first["source"].replace("read ", "skim ")
+
+
+def spoil_steps(lesson):
+    for cell in lesson.content["cells"]:
+        for output in cell.get("outputs", ()):
+            if index := output.get("data", {}).get(STEPS_MIME):
+                index["words"].append("one more")
+
+
 def spoil_marked(lesson):
     marked = next(
         cell
@@ -163,6 +180,9 @@ def spoil_marked(lesson):
         (spoil_length, "code cell of 30 lines"),
         (spoil_count, "cells, at most 45"),
         (spoil_marked, "has no output"),
+        (spoil_words, "words, at most 1500"),
+        (spoil_minutes, "must say in its first cell: read"),
+        (spoil_steps, "steps are not all there"),
     ],
 )
 def test_each_fault_is_found(lesson, spoil, said):
