@@ -17,7 +17,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from greenai_nb.checks import nearest, non_negative, one_of, positive
+from greenai_nb.checks import nearest, non_negative, positive
 from greenai_nb.intervals import student_interval
 
 
@@ -65,17 +65,14 @@ PUE = Constant(1.56, "", "PUE", "Uptime Institute", "2024")
 PUE_2019 = Constant(1.67, "", "PUE", "Uptime Institute", "2019")
 WORLD_G_PER_KWH = Constant(475, "g/kWh", "world mean", "IEA, in Green Algorithms", "2019")
 ML_CO2_G_PER_KWH = Constant(432, "g/kWh", "default grid", "ML CO2 Impact", "2019")
-TREE_MONTH_G = Constant(917, "g", "a tree's month", "Green Algorithms v3.0", "2021")
-CAR_G_PER_KM = Constant(175, "g/km", "a car in the EU", "Green Algorithms v3.0", "2019")
-FLIGHTS_G = {
-    route: Constant(grams, "g", route, "Green Algorithms v3.0", "2021")
-    for route, grams in (("Paris-London", 50_000), ("New York-San Francisco", 570_000))
-}
+# Two accountings, never to be mixed: life cycle (Ember, through Our World in Data), and the direct
+# emissions of the production mix (in Europe by the Association of Issuing Bodies).
 GRID_TABLES = {"codecarbon_3_3_2": "codecarbon 3.3.2", "green_algorithms_v3": "Green Algorithms v3.0"}
+TDP_SHARE = 0.7  # what PowerAPI takes a processor to draw at full speed, of its thermal design power
 GPT3_FLOP = Constant(3.14e23, "FLOP", "training GPT-3", "Brown et al.", "2020")
 GPT3_HARDWARE = {
     "2020": Hardware(130e12, 250, 1.125, "Anthony et al. 2020: peak speed, TDP of the card"),
-    "2021": Hardware(24.6e12, 330, 1.10, "Patterson et al. 2021: measured speed and power"),
+    "2021": Hardware(24.6e12, 330, 1.10, "Patterson et al. 2021: measured speed, system power per card"),
 }
 
 
@@ -134,6 +131,20 @@ def extrapolate_epochs(epochs_kwh: Sequence[float], total: int) -> Amount:
     return Amount(energy, "kWh", "estimated", tuple(said), (max(spent, energy - half), energy + half))
 
 
+def dvfs_power(tdp_w: float, ghz: float, volt: float, top_ghz: float, top_volt: float) -> Amount:
+    """Power of a processor in watts by PowerAPI, from its frequency f and its voltage V.
+
+    P = c f V^2 with c = 0.7 TDP / (f_top V_top^2), where f_top and V_top are the highest frequency that
+    is listed and its voltage. Raises ``ValueError`` for negative arguments and a top that is zero.
+    Source: Noureddine et al. (2012), as in its release of 2013.
+    """
+    non_negative(tdp_w=tdp_w, ghz=ghz, volt=volt)
+    positive(top_ghz=top_ghz, top_volt=top_volt)
+    constant = TDP_SHARE * tdp_w / (top_ghz * top_volt**2)
+    said = (f"TDP {tdp_w:g} W", f"{ghz:g} of {top_ghz:g} GHz", f"{volt:g} of {top_volt:g} V")
+    return Amount(constant * ghz * volt**2, "W", "estimated", said)
+
+
 def process_power(machine_w: float, process_cpu_s: float, machine_cpu_s: float) -> Amount:
     """Power of one process in watts by PowerAPI: the machine's power x its share of CPU time.
 
@@ -157,19 +168,16 @@ def training_energy(flop: float, on: Hardware) -> Amount:
 
 
 def emissions(energy: Amount, grid: Constant) -> Amount:
-    """Emissions in gCO2e of an energy in kWh on a grid: an estimate stays one, the rest is derived."""
-    return _converted(energy, "kWh", grid.value, "gCO2e", grid)
+    """Emissions in gCO2e of an energy in kWh on a grid: an estimate stays one, the rest is derived.
 
-
-def equivalents(emitted: Amount, route: str = "Paris-London") -> list[Amount]:
-    """Months in which a tree takes up the emissions, km of a car and passengers' flights that emit them.
-
-    Raises ``ValueError`` for an unknown route.
+    Raises ``ValueError`` for an amount in another unit.
     """
-    one_of(FLIGHTS_G, route=route)
-    units = {"tree-months": TREE_MONTH_G, "km by car": CAR_G_PER_KM}
-    units[f"flights {route}"] = FLIGHTS_G[route]
-    return [_converted(emitted, "gCO2e", 1 / each.value, unit, each) for unit, each in units.items()]
+    if energy.unit != "kWh":
+        raise ValueError(f"expected an amount in kWh, got {energy}")
+    provenance = "estimated" if energy.provenance == "estimated" else "derived"
+    interval = energy.interval and (energy.interval[0] * grid.value, energy.interval[1] * grid.value)
+    said = (*energy.constants, str(grid))
+    return Amount(energy.value * grid.value, "gCO2e", provenance, said, interval)
 
 
 def read_table(name: str) -> pd.DataFrame:
@@ -181,7 +189,9 @@ def read_table(name: str) -> pd.DataFrame:
 def intensity(country: str, table: str = "codecarbon_3_3_2") -> Constant:
     """Carbon intensity of a country's electricity, by its ISO code of three letters or ``WORLD``.
 
-    ``GRID_TABLES`` differ. Raises ``ValueError`` where there is no such country, table or value.
+    The ``GRID_TABLES`` count differently: codecarbon's intensities are those of a life cycle, those of
+    Green Algorithms the direct emissions of power stations. Raises ``ValueError`` where there is no
+    such country, table or value.
     """
     rows = {row["iso3"]: row for row in read_table("carbon_intensity").to_dict("records")}
     if country not in rows:
@@ -201,15 +211,6 @@ def nearest_country(given: str, names: Mapping[str, str]) -> str:
     begins = given.upper()[:2] if 0 < len(given) <= 3 else "?"  # the letters of an ISO code are three
     near = [label for code, label in labels.items() if code.startswith(begins)]
     return f"Did you mean {' or '.join(near)}?" if near else nearest(given, labels.values())
-
-
-def _converted(amount: Amount, old: str, factor: float, new: str, constant: Constant) -> Amount:
-    """An amount in the unit ``old`` times a factor, in the unit ``new``."""
-    if amount.unit != old:
-        raise ValueError(f"expected an amount in {old}, got {amount}")
-    provenance = "estimated" if amount.provenance == "estimated" else "derived"
-    interval = amount.interval and (amount.interval[0] * factor, amount.interval[1] * factor)
-    return Amount(amount.value * factor, new, provenance, (*amount.constants, str(constant)), interval)
 
 
 def _pue_words(pue: float, source: str = "given") -> str:

@@ -57,7 +57,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_most: float = math.inf
     clock: bool = False
     equivalence: bool = False
-    amended: Amendment | None = None
+    amended: list[Amendment] = []
 
     @property
     def expected(self) -> str:

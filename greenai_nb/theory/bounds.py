@@ -2,8 +2,8 @@
 
 Every bound reads: loss of the forecaster <= loss of a comparator + price of the comparator + rest.
 The comparator is a distribution rho, with complexity KL(rho, pi); or a network w smeared by the prior,
-with complexity pen(w) and the loss L_T(w) + sum_t omega_t(w), where omega is the price of smearing
-(``greenai_nb.theory.smearing``).
+with complexity pen(w) and the loss L_T(w) + sum_t omega_t(w), where omega_t is what the noise adds to
+the loss of round t.
 
 The slides leave the remainder Delta_T to the paper; those here are derived, from Hoeffding's lemma and
 Donsker and Varadhan's formula. The right-hand side of Theorem 2 depends on the draws: a played game

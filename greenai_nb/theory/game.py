@@ -17,6 +17,7 @@ from greenai_nb.theory.forecasters import PerDecision
 
 Losses = Float[Array, "outcomes decisions"]
 Opponent = Callable[[int, PerDecision], int]
+Choice = Callable[[PerDecision, PerDecision, Losses], int]
 
 
 @dataclass(frozen=True)
@@ -138,3 +139,25 @@ def contrarian(losses: Losses, options: Sequence[Sequence[int]]) -> Opponent:
         return int(max(options[t], key=lambda outcome: losses[outcome] @ distribution))
 
     return pick
+
+
+def informed(choose: Choice, losses: Losses, options: Sequence[Sequence[int]]) -> Opponent:
+    """An opponent that also remembers what each decision has lost so far.
+
+    ``choose`` gets the distribution, the cumulative losses and a row of losses for each of the round's
+    ``options``, and returns the position of the option that it picks. It serves for one game.
+    """
+    so_far = np.zeros(losses.shape[1])
+
+    def pick(t: int, distribution: PerDecision) -> int:
+        rows = losses[options[t]]
+        chosen = choose(distribution, so_far.copy(), rows)
+        so_far[:] += rows[chosen]
+        return int(options[t][chosen])
+
+    return pick
+
+
+def against_the_leader(distribution: PerDecision, so_far: PerDecision, losses: Losses) -> int:
+    """The option on which the distribution loses most beyond the decision that leads so far."""
+    return int(np.argmax(losses @ distribution - losses[:, so_far.argmin()]))

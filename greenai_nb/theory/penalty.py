@@ -4,7 +4,6 @@ Source: the slides, *Sparsity regret bound, XNOR-Nets case*; Chee, Loustau and G
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -56,31 +55,3 @@ def penalty(blocks: Arrays, scale: float, binary_weights: int = 0) -> float:
     non_negative(binary_weights=binary_weights)
     positive(scale=scale)
     return sum(block_penalty(block, scale) for block in blocks) + binary_weights * float(np.log(2))
-
-
-@dataclass(frozen=True)
-class Price:
-    """The penalty of a network by kind of weight, in nats."""
-
-    real: float
-    scale: float
-    binary: float
-
-    @property
-    def total(self) -> float:
-        """pen(w)."""
-        return self.real + self.scale + self.binary
-
-
-def price_network(real: Arrays, scales: Arrays, binary_weights: int, scale: float) -> Price:
-    """The penalty of an XNOR network, its three terms apart.
-
-    All arrays of ``real`` weights form one block and all ``scales`` another, as on the slides; the
-    lists may be empty. Other arguments and errors are those of ``penalty``.
-    """
-
-    def pooled(arrays: Arrays) -> float:
-        joined = [np.ravel(array) for array in arrays]
-        return penalty([np.concatenate(joined)] if joined else [], scale)
-
-    return Price(pooled(real), pooled(scales), penalty([], scale, binary_weights))

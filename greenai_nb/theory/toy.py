@@ -4,7 +4,9 @@
 
 The logit f is clipped to [-B, B] and pays log(1 + exp(-y f)) for the label y = -1 or +1, so that the
 losses of a round spread over M = B nats. A unit sees an input only through the signs of x_1 + x_2 and
-x_1 - x_2, and a label turns both: a round has four outcomes, (y sign(x_1 + x_2), y sign(x_1 - x_2)).
+x_1 - x_2, and multiplying by the label flips both: a round has four outcomes,
+(y sign(x_1 + x_2), y sign(x_1 - x_2)). A unit stays the same when the signs of its weights and of its
+scale all flip, so positive scales with twice the mass stand for all.
 """
 
 from dataclasses import dataclass
@@ -46,12 +48,13 @@ class Toy:
 def toy(scale: float, clip: float = 4.0, one_scale: Space | None = None) -> Toy:
     """The game for a prior of scale tau on the two scales of the network.
 
-    ``one_scale`` is the quadrature for one of them, panels of the sparsity prior unless given.
+    ``one_scale`` is the quadrature for one of them; unless given, the positive half of panels of the
+    sparsity prior.
     """
     positive(clip=clip)
     prior = HeavyTail(scale)
     panels = nodes(prior, DECADES, PANELS_PER_DECADE)
-    space = product(signs(BINARY_WEIGHTS), product(*[one_scale or panels] * UNITS))
+    space = product(signs(BINARY_WEIGHTS), product(*[one_scale or _positive(panels)] * UNITS))
     logits = outcome_logits(space.points)
     price = coordinate_price(space.points[:, BINARY_WEIGHTS:], scale).sum(1)
     price += BINARY_WEIGHTS * np.log(2)
@@ -82,6 +85,12 @@ def options(inputs: Float[Array, "rounds 2"]) -> Int[Array, "rounds 2"]:
     label = np.array([-1, 1])
     positive_edge = label[:, None] * np.sign(edges)[:, None] > 0
     return positive_edge @ np.array([2, 1])
+
+
+def _positive(panels: Space) -> Space:
+    """The positive points of a symmetric quadrature, with the mass of both signs."""
+    kept = panels.points[:, 0] > 0
+    return Space(panels.points[kept], panels.log_mass[kept] + np.log(2))
 
 
 def _smeared(logits: Losses, panels: Space, clip: float) -> Losses:

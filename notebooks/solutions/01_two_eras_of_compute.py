@@ -1,37 +1,42 @@
 """Solutions to the exercises of 01_two_eras_of_compute, and what goes wrong in them."""
 
-import math
+
+def records(flop):
+    """Hint: walk through the list and remember the largest number so far."""
+    found, largest = [], 0
+    for position, compute in enumerate(flop):
+        if compute > largest:
+            found.append(position)
+            largest = compute
+    return found
 
 
-def doubling_months(flop_before, flop_after, years):
-    """Hint: log2 of the ratio says how often compute doubled in all those months."""
-    return 12 * years / math.log2(flop_after / flop_before)
+def larger_than_the_one_before(flop):
+    """You compare each model with the one just before it. A record exceeds all that came earlier, so
+    a model can be larger than the last one and still be no record."""
+    return [
+        position for position, compute in enumerate(flop) if not position or compute > flop[position - 1]
+    ]
 
 
-def growth_on_a_straight_line(flop_before, flop_after, years):
-    """You share the time out evenly over the factor, as if compute grew along a straight line. It
-    doubles again and again: from 1 to 8 are three doublings."""
-    return 12 * years / (flop_after / flop_before / 2)
+def ties_taken_for_records(flop):
+    """You count a model that only equals the largest before it. A record takes more."""
+    return [position for position, compute in enumerate(flop) if compute >= max(flop[: position + 1])]
 
 
-def natural_logarithm(flop_before, flop_after, years):
-    """That is the time in which compute grows by a factor of e. A doubling is shorter."""
-    return 12 * years / math.log(flop_after / flop_before)
+def first_forgotten(flop):
+    """You leave out the first model. Nothing came before it, so it is a record, as Theseus is."""
+    return [position for position in range(1, len(flop)) if flop[position] > max(flop[:position])]
 
 
-def tenfold_time(flop_before, flop_after, years):
-    """That is the time in which compute grows tenfold. A doubling is shorter."""
-    return 12 * years / math.log10(flop_after / flop_before)
+def values_for_positions(flop):
+    """You give the amounts of compute. The question asks for positions in the list, from 0."""
+    return [flop[position] for position in records(flop)]
 
 
-def in_years(flop_before, flop_after, years):
-    """That doubling time is in years. The question asks for months."""
-    return years / math.log2(flop_after / flop_before)
-
-
-def doublings_per_month(flop_before, flop_after, years):
-    """You give doublings a month, the slope. The time of a doubling is its inverse."""
-    return math.log2(flop_after / flop_before) / (12 * years)
+def largest_only(flop):
+    """You give the one model that is the largest of all. Each record of its day counts."""
+    return [flop.index(max(flop))]
 
 
 def training_kwh(flop, peak_flop_per_s, utilisation, power_w, pue):
@@ -67,7 +72,7 @@ def pue_taken_for_savings(flop, peak_flop_per_s, utilisation, power_w, pue):
 
 
 CASES = {
-    "doubling_months": [(1, 2, 1), (1, 4, 1), (1, 2, 3), (1, 8, 1), (4.7e17, 3.41e23, 5.05)],
+    "records": [([1, 2, 3],), ([5, 3, 4, 6],), ([2, 2, 3],), ([40, 7e5, 4e8, 1e4, 3e10],)],
     "training_kwh": [
         (3.6e6, 1, 1.0, 1, 1.0),
         (3.6e6, 1, 0.5, 1, 1.0),
@@ -77,12 +82,12 @@ CASES = {
     ],
 }
 MISCONCEPTIONS = {
-    "doubling_months": [
-        growth_on_a_straight_line,
-        natural_logarithm,
-        tenfold_time,
-        in_years,
-        doublings_per_month,
+    "records": [
+        larger_than_the_one_before,
+        ties_taken_for_records,
+        first_forgotten,
+        values_for_positions,
+        largest_only,
     ],
     "training_kwh": [
         data_sheet_believed,

@@ -33,36 +33,6 @@ def left_in_microjoules(first_uj, last_uj, range_uj):
     return (last_uj - first_uj) % range_uj
 
 
-def trace_joules(times_s, watts):
-    """Hint: each step adds its length times the mean of its two powers."""
-    joules = 0.0
-    for at in range(1, len(times_s)):
-        joules += (times_s[at] - times_s[at - 1]) * (watts[at - 1] + watts[at]) / 2
-    return joules
-
-
-def first_power_held(times_s, watts):
-    """You hold each power until the next sample. The trapezoid rule goes in a line from one to the
-    next."""
-    return sum((times_s[at] - times_s[at - 1]) * watts[at - 1] for at in range(1, len(times_s)))
-
-
-def last_power_held(times_s, watts):
-    """You let each sample stand for the step before it. The trapezoid rule takes both of its ends."""
-    return sum((times_s[at] - times_s[at - 1]) * watts[at] for at in range(1, len(times_s)))
-
-
-def samples_averaged(times_s, watts):
-    """You multiply the mean of all samples by the time. Where steps differ in length, a sample of a
-    long step stands for more time than one of a short step; and the ends stand for half."""
-    return (times_s[-1] - times_s[0]) * sum(watts) / len(watts)
-
-
-def watts_summed(times_s, watts):
-    """You add up watts. Power becomes energy only when it is multiplied by a time."""
-    return sum(watts)
-
-
 def add(one, other):
     """Hint: compare the two words before you touch the numbers."""
     (joules, provenance), (more, its_provenance) = one, other
@@ -106,12 +76,6 @@ CASES = {
         (9_000_000, 1_000_000, 10_000_000),
         (65_000_000_000, 500_000_000, 65_532_610_987),
     ],
-    "trace_joules": [
-        ([0, 1], [10, 10]),
-        ([0, 2], [10, 20]),
-        ([0, 1, 3], [10, 20, 0]),
-        ([5, 5.1, 5.3, 6], [40, 160, 160, 40]),
-    ],
     "add": [
         ((1, "measured"), (2, "measured")),
         ((1, "estimated"), (2, "estimated")),
@@ -127,6 +91,5 @@ MISCONCEPTIONS = {
         wraps_thrown_away,
         left_in_microjoules,
     ],
-    "trace_joules": [first_power_held, last_power_held, samples_averaged, watts_summed],
     "add": [first_word_kept, weaker_word_kept, estimate_dropped, only_measured_adds],
 }

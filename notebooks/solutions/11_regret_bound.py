@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 
 def regret(ours, losses):
     """Hint: one network must play all rounds. Sum the loss of each network first, then choose."""
@@ -26,36 +28,59 @@ def worst_network(ours, losses):
 
 
 def never_below_zero(ours, losses):
-    """You cut regret off at zero. A forecaster that changes its law may lose less than any fixed
-    network, and then its regret is negative."""
+    """You cut regret off at zero. A forecaster that changes its distribution may lose less than any
+    fixed network, and then its regret is negative."""
     return max(sum(ours) - min(map(sum, zip(*losses, strict=True))), 0.0)
 
 
-def gibbs_step(law, losses, inverse_temperature):
-    """Hint: multiply each probability by exp(-lambda * its loss), then make them sum to one."""
-    weights = [p * math.exp(-inverse_temperature * loss) for p, loss in zip(law, losses, strict=True)]
-    return [weight / sum(weights) for weight in weights]
+def my_opponent(rho, so_far, losses):
+    """Hint: for each row, subtract the loss of the network that leads so far from our own expected loss,
+    which is the row's average under rho. Pick the row with the larger difference."""
+    return int(np.argmax([np.dot(rho, row) - row[np.argmin(so_far)] for row in losses]))
 
 
-def losers_rewarded(law, losses, inverse_temperature):
-    """Your law moves towards networks that lose. A loss must make a network less likely."""
-    return gibbs_step(law, [-loss for loss in losses], inverse_temperature)
+def greedy(rho, so_far, losses):
+    """You pick the label on which we lose most. It hurts the leading network as well, and regret is only
+    what we lose beyond that network."""
+    return int(np.argmax([np.dot(rho, row) for row in losses]))
 
 
-def not_normalised(law, losses, inverse_temperature):
-    """Your probabilities do not sum to one after the round. A law always does."""
-    return [p * math.exp(-inverse_temperature * loss) for p, loss in zip(law, losses, strict=True)]
+def best_of_the_round(rho, so_far, losses):
+    """You compare us with the network that is best in this round. Regret compares us with one network
+    for the whole game; the one that leads so far is the one to help."""
+    return int(np.argmax([np.dot(rho, row) - min(row) for row in losses]))
 
 
-def past_forgotten(law, losses, inverse_temperature):
-    """You weigh this round alone and start from even odds. The law of this round holds what all
-    earlier rounds taught."""
-    return gibbs_step([1.0] * len(law), losses, inverse_temperature)
+def leader_helped_only(rho, so_far, losses):
+    """You pick the label that suits the leading network best, whatever it does to us. Where it suits us
+    as well, regret does not grow."""
+    return int(np.argmin([row[np.argmin(so_far)] for row in losses]))
 
 
-def temperature_forgotten(law, losses, inverse_temperature):
-    """Your step does not depend on lambda, which says how fast the past is trusted."""
-    return gibbs_step(law, losses, 1.0)
+def last_place(rho, so_far, losses):
+    """You help the network that has lost most so far. The leader is the one with the least loss."""
+    return int(np.argmax([np.dot(rho, row) - row[np.argmax(so_far)] for row in losses]))
+
+
+def best_inverse_temperature(price, loss_range, rounds):
+    """Hint: set the derivative with respect to λ to zero, or note that the two terms are equal there."""
+    return math.sqrt(8 * price / rounds) / loss_range
+
+
+def range_not_squared(price, loss_range, rounds):
+    """You have the range M inside the root once. It enters the last term as M squared."""
+    return math.sqrt(8 * price / (rounds * loss_range))
+
+
+def upside_down(price, loss_range, rounds):
+    """Your λ grows with the length of the game. In a longer game drawing costs more, and λ must
+    shrink."""
+    return loss_range * math.sqrt(rounds / (8 * price))
+
+
+def root_forgotten(price, loss_range, rounds):
+    """You set the two terms equal and forgot the square root: the product of λ and λ is 8 P / (M² T)."""
+    return 8 * price / (loss_range**2 * rounds)
 
 
 CASES = {
@@ -66,15 +91,24 @@ CASES = {
         ([0.0, 0.5], [[0.0, 1.0], [2.0, 0.0]]),
         ([0.7, 0.4, 0.1], [[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.2, 0.9]]),
     ],
-    "gibbs_step": [
-        ([1.0], [3.0], 1.0),
-        ([0.5, 0.5], [0.0, 0.0], 1.0),
-        ([0.5, 0.5], [0.0, 1.0], 0.0),
-        ([0.5, 0.5], [0.0, 1.0], 1.0),
-        ([0.2, 0.3, 0.5], [1.0, 0.0, 2.0], 0.3),
+    "my_opponent": [
+        ([0.5, 0.5], [0.0, 1.0], [[1.0, 0.0], [0.0, 1.0]]),
+        ([0.5, 0.5], [1.0, 0.0], [[1.0, 0.0], [0.0, 1.0]]),
+        ([0.2, 0.8], [0.0, 1.0], [[0.9, 0.9], [0.1, 0.8]]),
+        ([0.8, 0.2], [0.0, 1.0], [[0.5, 0.0], [0.0, 2.0]]),
+        ([0.1, 0.2, 0.7], [1.0, 2.0, 3.0], [[0.5, 0.1, 2.0], [0.0, 0.9, 0.2]]),
+        ([0.9, 0.05, 0.05], [1.0, 2.0, 3.0], [[0.4, 2.0, 0.0], [0.2, 0.0, 3.0]]),
+        ([0.5, 0.1, 0.4], [2.0, 1.0, 3.0], [[1.5, 1.2, 0.0], [0.2, 0.1, 1.0]]),
+    ],
+    "best_inverse_temperature": [
+        (1.0, 1.0, 8),
+        (1.0, 4.0, 1),
+        (2.0, 1.0, 100),
+        (18.0, 4.0, 300),
     ],
 }
 MISCONCEPTIONS = {
     "regret": [another_network_each_round, average_network, worst_network, never_below_zero],
-    "gibbs_step": [losers_rewarded, not_normalised, past_forgotten, temperature_forgotten],
+    "my_opponent": [greedy, best_of_the_round, leader_helped_only, last_place],
+    "best_inverse_temperature": [range_not_squared, upside_down, root_forgotten],
 }

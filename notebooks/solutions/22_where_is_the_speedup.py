@@ -3,29 +3,29 @@
 import math
 
 
-def amdahl(share_left, speedup):
-    """Hint: the new time is the share that is left, plus the rest divided by the speedup."""
-    return 1 / (share_left + (1 - share_left) / speedup)
+def share_left(whole, speedup):
+    """Hint: call the share s. The new time is s + (1 - s) / speedup, and it is also 1 / whole."""
+    return (1 / whole - 1 / speedup) / (1 - 1 / speedup)
 
 
-def speedups_averaged(share_left, speedup):
-    """You average speedups. It is times that add up, and the slow part has most of the new time."""
-    return share_left + (1 - share_left) * speedup
+def rest_takes_no_time(whole, speedup):
+    """That is the answer for an endless speedup. The part that got faster still takes some time."""
+    return 1 / whole
 
 
-def shares_swapped(share_left, speedup):
-    """You make the part faster that was to be left alone."""
-    return 1 / (1 - share_left + share_left / speedup)
+def share_that_got_faster(whole, speedup):
+    """You give the share that got faster. The question is about the other one."""
+    return 1 - (1 / whole - 1 / speedup) / (1 - 1 / speedup)
 
 
-def rest_takes_no_time(share_left, speedup):
-    """That is the limit for an endless speedup. The part that got faster still takes some time."""
-    return 1 / share_left if share_left else math.inf
+def speedups_averaged(whole, speedup):
+    """You average speedups. It is times that add up: s + (1 - s) / speedup."""
+    return (speedup - whole) / (speedup - 1)
 
 
-def new_time_given(share_left, speedup):
-    """That is the new time, as a share of the old. The question is how many times faster it is."""
-    return share_left + (1 - share_left) / speedup
+def rest_takes_its_full_share(whole, speedup):
+    """You subtract 1 / speedup, as if the whole of the old time had got faster. Only 1 - s of it has."""
+    return 1 / whole - 1 / speedup
 
 
 def most_differences(n, threshold):
@@ -55,11 +55,16 @@ def rounded_towards_zero(n, threshold):
 
 
 CASES = {
-    "amdahl": [(1.0, 10), (0.0, 10), (0.5, 2), (0.1, 30), (0.25, 1e9)],
+    "share_left": [(1.0, 10.0), (10.0, 10.0), (2.0, 4.0), (15.0, 30.0), (4.0, 1e9)],
     "most_differences": [(1, 1), (1, 2), (2, 0), (3, 0), (9, -3), (64, 7), (2304, 100)],
 }
 MISCONCEPTIONS = {
-    "amdahl": [speedups_averaged, shares_swapped, rest_takes_no_time, new_time_given],
+    "share_left": [
+        rest_takes_no_time,
+        share_that_got_faster,
+        speedups_averaged,
+        rest_takes_its_full_share,
+    ],
     "most_differences": [
         difference_counted_once,
         rounded_up,

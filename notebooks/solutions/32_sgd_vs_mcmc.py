@@ -1,34 +1,36 @@
 """Solutions to the exercises of 32_sgd_vs_mcmc, and what goes wrong in them."""
 
 
-def share_near_zero(weights, threshold):
-    """Hint: negative weights have a size, too."""
+def near_zero_of_proposed(weights, was_proposed, threshold):
+    """Hint: drop the weights that were never proposed first, and then count sizes, without signs."""
+    sizes = [abs(weight) for weight, hit in zip(weights, was_proposed, strict=True) if hit]
+    return sum(size <= threshold for size in sizes) / len(sizes)
+
+
+def all_weights_counted(weights, was_proposed, threshold):
+    """You count the weights that were never proposed as well. They are zero because they started
+    there, and say nothing about the chain."""
     return sum(abs(weight) <= threshold for weight in weights) / len(weights)
 
 
-def negatives_counted(weights, threshold):
+def divided_by_all(weights, was_proposed, threshold):
+    """You count the right weights and divide by the number of all. The share is one of those that
+    were proposed."""
+    hits = [abs(w) <= threshold for w, hit in zip(weights, was_proposed, strict=True) if hit]
+    return sum(hits) / len(weights)
+
+
+def zeros_taken_for_untouched(weights, was_proposed, threshold):
+    """You drop every weight that is zero. A weight can be proposed and still end at zero: these are
+    the weights that the prior keeps there."""
+    sizes = [abs(weight) for weight in weights if weight != 0]
+    return sum(size <= threshold for size in sizes) / max(len(sizes), 1)
+
+
+def negatives_counted(weights, was_proposed, threshold):
     """You count every negative weight, even a large one. Near zero is about size, and not about sign."""
-    return sum(weight <= threshold for weight in weights) / len(weights)
-
-
-def exact_zeros_counted(weights, threshold):
-    """You count exact zeros. A weight that moved by a hair is no zero any more, and still near it."""
-    return sum(weight == 0 for weight in weights) / len(weights)
-
-
-def edge_left_out(weights, threshold):
-    """You leave out weights exactly as large as the threshold. 'At most' includes them."""
-    return sum(abs(weight) < threshold for weight in weights) / len(weights)
-
-
-def counted_without_sharing(weights, threshold):
-    """That is a number of weights. Networks of different size compare only by shares."""
-    return sum(abs(weight) <= threshold for weight in weights)
-
-
-def in_percent(weights, threshold):
-    """That is in percent. The question asks for a share, from 0 to 1."""
-    return 100 * sum(abs(weight) <= threshold for weight in weights) / len(weights)
+    values = [weight for weight, hit in zip(weights, was_proposed, strict=True) if hit]
+    return sum(value <= threshold for value in values) / len(values)
 
 
 def shrink(weight, amount):
@@ -68,22 +70,22 @@ def negatives_cut(weight, amount):
 
 
 CASES = {
-    "share_near_zero": [
-        ([0.0], 0.1),
-        ([1.0], 0.1),
-        ([-1.0], 0.1),
-        ([0.1], 0.1),
-        ([0.0, -0.05, 2.0], 0.1),
+    "near_zero_of_proposed": [
+        ([0.0], [True], 0.1),
+        ([1.0], [True], 0.1),
+        ([-1.0], [True], 0.1),
+        ([0.0, 1.0], [False, True], 0.1),
+        ([0.0, 1.0], [True, True], 0.1),
+        ([0.0, 0.05, -2.0, 0.0], [True, True, True, False], 0.1),
     ],
     "shrink": [(1.0, 0.5), (-1.0, 0.5), (0.0, 0.5), (0.2, 0.5), (-0.2, 0.5), (0.5, 0.5), (3.0, 0.5)],
 }
 MISCONCEPTIONS = {
-    "share_near_zero": [
+    "near_zero_of_proposed": [
+        all_weights_counted,
+        divided_by_all,
+        zeros_taken_for_untouched,
         negatives_counted,
-        exact_zeros_counted,
-        edge_left_out,
-        counted_without_sharing,
-        in_percent,
     ],
     "shrink": [
         zero_overshot,

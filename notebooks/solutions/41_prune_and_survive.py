@@ -35,82 +35,41 @@ def share_of_the_largest(weights, share):
     return [weight if abs(weight) > limit else 0.0 for weight in weights]
 
 
-def prune_each_seed(networks, share):
-    """Hint: each network has its own order of sizes. The last weight to go is number share * len of
-    it."""
-    pruned = []
-    for weights in networks:
-        sizes = sorted(abs(weight) for weight in weights)
-        threshold = sizes[round(share * len(sizes)) - 1]
-        pruned.append([weight if abs(weight) > threshold else 0.0 for weight in weights])
-    return pruned
-
-
-def pruned_before_the_seed(networks, share):
-    """You choose places by the first network, and cut them out of all. Pruning comes after the seed:
-    each network has its large weights elsewhere."""
-    gone = [weight == 0 for weight in prune_each_seed(networks[:1], share)[0]]
-    return [[0.0 if go else w for go, w in zip(gone, each, strict=True)] for each in networks]
-
-
-def threshold_of_the_first(networks, share):
-    """You find the threshold before the next seed is there, and use it for all. A seed with larger
-    weights then loses fewer of them, and seeds are compared at different shares."""
-    sizes = sorted(abs(weight) for weight in networks[0])
+def prune_network(layers, share):
+    """Hint: one threshold for all layers, so sort the sizes of all weights together. The last weight to
+    go is number share * count."""
+    sizes = sorted(abs(weight) for layer in layers for weight in layer)
     threshold = sizes[round(share * len(sizes)) - 1]
-    return [[w if abs(w) > threshold else 0.0 for w in each] for each in networks]
+    return [[weight if abs(weight) > threshold else 0.0 for weight in layer] for layer in layers]
 
 
-def seeds_pooled(networks, share):
-    """You sort the weights of all seeds together. Seeds are repetitions of an experiment: each
-    network loses its own share."""
-    sizes = sorted(abs(weight) for each in networks for weight in each)
+def each_layer_by_itself(layers, share):
+    """You prune the same share of every layer, which is the slide's rule. With one threshold for the
+    network, a layer of small weights loses more than a layer of large ones."""
+    return [prune_smallest(layer, share) for layer in layers]
+
+
+def threshold_of_the_first_layer(layers, share):
+    """You find the threshold in the first layer and use it for all. It has to count the weights of
+    every layer, or the share that goes is another one."""
+    sizes = sorted(abs(weight) for weight in layers[0])
     threshold = sizes[round(share * len(sizes)) - 1]
-    return [[w if abs(w) > threshold else 0.0 for w in each] for each in networks]
+    return [[w if abs(w) > threshold else 0.0 for w in layer] for layer in layers]
 
 
-def signs_kept_in_the_order(networks, share):
-    """You sort weights with their signs, and a threshold for sizes comes out too low."""
-    thresholds = [sorted(each)[round(share * len(each)) - 1] for each in networks]
-    return [
-        [w if abs(w) > t else 0.0 for w in each] for each, t in zip(networks, thresholds, strict=True)
-    ]
+def signs_kept_in_the_order(layers, share):
+    """You sort the weights with their signs, and a threshold for sizes comes out too low."""
+    ordered = sorted(weight for layer in layers for weight in layer)
+    threshold = ordered[round(share * len(ordered)) - 1]
+    return [[w if abs(w) > threshold else 0.0 for w in layer] for layer in layers]
 
 
-def points_lost(whole, pruned):
-    """Hint: a point is a hundredth, and not a percentage of what was there before."""
-    drops = [before - after for before, after in zip(whole, pruned, strict=True)]
-    return 100 * sum(drops) / len(drops)
-
-
-def percent_of_before(whole, pruned):
-    """You give the loss in percent of the accuracy before. From 50 % to 40 % that is twenty percent,
-    and ten points."""
-    drops = [(b - a) / b for b, a in zip(whole, pruned, strict=True)]
-    return 100 * sum(drops) / len(drops)
-
-
-def as_a_share(whole, pruned):
-    """That is a share of the images. One of a hundred images is a point."""
-    return (sum(whole) - sum(pruned)) / len(whole)
-
-
-def direction_turned(whole, pruned):
-    """You give what was gained. A loss counts as positive, and a gain below zero."""
-    return 100 * (sum(pruned) - sum(whole)) / len(whole)
-
-
-def best_seeds_compared(whole, pruned):
-    """You compare the best seed before with the best seed after. These may be two networks, and the
-    best of a few says nothing about the usual one."""
-    return 100 * (max(whole) - max(pruned))
-
-
-def gains_ignored(whole, pruned):
-    """You count a gain as no loss at all. Then chance alone, up for one seed and down for another,
-    would look like damage."""
-    drops = [max(b - a, 0.0) for b, a in zip(whole, pruned, strict=True)]
-    return 100 * sum(drops) / len(drops)
+def thresholds_averaged(layers, share):
+    """You average the thresholds of the layers, so that a small layer counts as much as a large one."""
+    ordered = [sorted(map(abs, layer)) for layer in layers]
+    cuts = [sizes[max(round(share * len(sizes)) - 1, 0)] for sizes in ordered]
+    threshold = sum(cuts) / len(cuts)
+    return [[w if abs(w) > threshold else 0.0 for w in layer] for layer in layers]
 
 
 CASES = {
@@ -122,35 +81,20 @@ CASES = {
         ([-3.0, 1.0, 2.0, -0.5], 0.75),
         ([8.0, 3.0, 2.0, 1.0], 0.5),
     ],
-    "prune_each_seed": [
+    "prune_network": [
         ([[1.0, 2.0]], 0.5),
         ([[1.0, -2.0]], 0.5),
-        ([[1.0, 2.0], [2.0, 1.0]], 0.5),
         ([[1.0, 2.0], [3.0, 4.0]], 0.5),
-        ([[1.0, 5.0, 3.0, 4.0], [0.5, -0.1, 0.2, 0.3], [6.0, 8.0, -9.0, 7.0]], 0.75),
-    ],
-    "points_lost": [
-        ([1.0], [1.0]),
-        ([1.0], [0.9]),
-        ([0.5], [0.4]),
-        ([0.5], [0.6]),
-        ([0.9, 0.8], [0.7, 0.8]),
-        ([0.9, 0.8, 0.7], [0.8, 0.9, 0.4]),
+        ([[1.0, -4.0], [2.0, 3.0]], 0.5),
+        ([[0.1, -0.2, 0.3, 0.4, 0.5, -0.6], [2.0, -3.0]], 0.75),
     ],
 }
 MISCONCEPTIONS = {
     "prune_smallest": [negatives_first, largest_first, share_kept, share_of_the_largest],
-    "prune_each_seed": [
-        pruned_before_the_seed,
-        threshold_of_the_first,
-        seeds_pooled,
+    "prune_network": [
+        each_layer_by_itself,
+        threshold_of_the_first_layer,
         signs_kept_in_the_order,
-    ],
-    "points_lost": [
-        percent_of_before,
-        as_a_share,
-        direction_turned,
-        best_seeds_compared,
-        gains_ignored,
+        thresholds_averaged,
     ],
 }

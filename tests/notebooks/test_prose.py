@@ -33,7 +33,17 @@ def texts(tmp_path_factory):
 def test_words_are_spelled_right(texts):
     files = [str(texts), *(str(ROOT / page) for page in PAGES), str(ROOT / "claims.yaml")]
     done = subprocess.run(
-        [sys.executable, "-m", "codespell_lib", "-L", "nd,ans", "-S", "*.csv", *files, str(ROOT / "greenai_nb")],
+        [
+            sys.executable,
+            "-m",
+            "codespell_lib",
+            "-L",
+            "nd,ans",
+            "-S",
+            "*.csv",
+            *files,
+            str(ROOT / "greenai_nb"),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -60,7 +60,8 @@ def test_a_run_leaves_notebooks_records_and_a_page_and_the_next_does_nothing(gre
         "judged_at": [],
         "at_least": 0,
         "at_most": 1,
-        "amended": None,
+        "amended": [],
+        "kind": "experiment",
     }
     (small_project / "claims.yaml").write_text(json.dumps([claim]))
     assert "2 of 3 notebooks to run" in greenai("run")[1], "the one whose claim changed and the reader"

@@ -53,7 +53,7 @@ class Score:
         if self.problem:
             return f"{self.name}: not scored. {self.problem}"
         energy_uj, how = 1e6 * self.median.energy_j / self.images, self.median.provenance
-        return f"{self.name}: {self.accuracy:.2%} right, {energy_uj:.3g} uJ an image ({how})"
+        return f"{self.name}: {self.accuracy:.2%} right, {energy_uj:.3g} µJ an image ({how})"
 
     @property
     def median(self) -> Reading:

@@ -117,13 +117,13 @@ def test_means_of_unequal_samples_are_compared():
 
 def test_a_claim_says_how_it_was_amended(tmp_path):
     path, known = tmp_path / "claims.yaml", {**msgspec.to_builtins(a_claim())}
-    known["amended"] = {"date": "2026-11-28", "expected": "at least 30 %", "verdict": "fails"}
+    known["amended"] = [{"date": "2026-11-28", "expected": "at least 30 %", "verdict": "fails"}]
     path.write_bytes(msgspec.yaml.encode([known]))
-    with pytest.raises(UsageError, match=r"line \d+, 0\.amended: .*missing required field reason"):
+    with pytest.raises(UsageError, match=r"line \d+, 0\.amended\.0: .*missing required field reason"):
         claims.load_claims(path)
-    known["amended"]["reason"] = "The control differed in two things."
+    known["amended"][0]["reason"] = "The control differed in two things."
     path.write_bytes(msgspec.yaml.encode([known]))
-    assert claims.load_claims(path)["x"].amended.verdict == "fails"
+    assert claims.load_claims(path)["x"].amended[0].verdict == "fails"
 
 
 def test_an_incomplete_claim_is_named(tmp_path):

@@ -72,12 +72,15 @@ def opponents(small_toy, lam):
         "planted": game.fixed(either[rows, noisy]),
         "alternating": game.fixed(either[0][rows % 2]),
         "contrarian": game.contrarian(small_toy.losses, either),
+        "leader": game.informed(game.against_the_leader, small_toy.losses, either),
         "spiteful": spiteful(small_toy.losses, either, lam),
     }
 
 
 @pytest.mark.parametrize("lam", LAMBDAS)
-@pytest.mark.parametrize("name", ["random", "planted", "alternating", "contrarian", "spiteful"])
+@pytest.mark.parametrize(
+    "name", ["random", "planted", "alternating", "contrarian", "leader", "spiteful"]
+)
 def test_theorems_on_the_toy(small_toy, name, lam, slack):
     log_prior, rounds = small_toy.space.log_mass, np.arange(1, ROUNDS + 1)
     opponent = opponents(small_toy, lam)[name]
@@ -113,6 +116,15 @@ def test_opponents_pick_what_they_say():
     assert game.contrarian(losses, [range(3)])(0, law) == 1
     assert game.contrarian(losses, [[0, 2]])(0, law) == 2
     assert game.fixed([2, 0])(1, law) == 0
+
+
+def test_the_opponent_of_the_leader_knows_who_leads():
+    losses = np.array([[0.0, 1.0], [1.0, 0.0], [0.2, 0.2]])
+    pick = game.informed(game.against_the_leader, losses, [[1, 2], [0, 1], [0, 2]])
+    even = np.array([0.5, 0.5])
+    assert pick(0, even) == 2, "before the first round the first decision leads"
+    assert pick(1, np.array([0.6, 0.4])) == 0
+    assert pick(2, np.array([0.1, 0.9])) == 0
 
 
 def test_a_bad_game_is_refused_before_the_first_round(random_table):

@@ -6,12 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenai_nb.theory.divergence import translation_divergence
-from greenai_nb.theory.penalty import (
-    block_penalty,
-    coordinate_price,
-    penalty,
-    price_network,
-)
+from greenai_nb.theory.penalty import block_penalty, coordinate_price, penalty
 
 scales = st.floats(1e-6, 1e3)
 blocks = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=20)
@@ -69,15 +64,6 @@ def test_three_thousand_vectors_cost_no_less_than_their_divergence(slack):
     assert max(shares) <= 1 and max(jensen) <= 1 + 1e-12
     assert min(shares) < 0.1 and max(shares) > 0.9
     slack("divergence of a vector below its penalty", "3,000 vectors", max(shares), 1.0, 1 - max(shares))
-
-
-def test_a_network_is_priced_by_kind():
-    price = price_network([np.ones((2, 2)), np.zeros(3)], [np.array([0.5])], 10, 0.1)
-    assert price.real == pytest.approx(penalty([[1, 1, 1, 1]], 0.1))
-    assert price.scale == pytest.approx(penalty([[0.5]], 0.1))
-    assert price.binary == pytest.approx(10 * math.log(2))
-    assert price.total == pytest.approx(price.real + price.scale + price.binary)
-    assert price_network([], [], 3, 0.1).total == pytest.approx(3 * math.log(2))
 
 
 def test_bad_arguments_are_named_with_their_range():

@@ -65,13 +65,17 @@ def predict(images):
 FORKS_TWICE = """
 import os, time
 def predict(images):
+    ended, open_while_it_runs = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             {rest}
         os._exit(0)
+    os.close(open_while_it_runs)
     os.wait()
-    time.sleep({pause})
+    if {waits}:
+        os.read(ended, 1)
+        time.sleep(0.1)
     return (10 * images[:, 0, 0, 0]).long()
 """
 READS = """
@@ -84,10 +88,10 @@ LEAVES = "import subprocess\n" + RIGHT.replace("return", "subprocess.Popen(['sle
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are found on Linux alone")
 def test_work_in_processes_that_fork_twice_is_found_or_counted(tmp_path):
-    left = FORKS_TWICE.format(rest="time.sleep(30)", pause=0)
+    left = FORKS_TWICE.format(rest="time.sleep(30)", waits=False)
     assert "still runs" in scored(tmp_path, left).problem
     work = "while time.process_time() < 0.2: pass"
-    counted = scored(tmp_path, FORKS_TWICE.format(rest=work, pause=0.6), batch=60)
+    counted = scored(tmp_path, FORKS_TWICE.format(rest=work, waits=True), batch=60)
     assert counted.problem == "" and counted.median.cpu_s > 0.15
 
 
