@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PROFILE ?= tutorial
 ARGS ?=
-# A wheel index for torch, beside PyPI: without CUDA, and so a tenth of the size, where Linux has no GPU.
+# A second wheel index for torch where Linux has no GPU: without CUDA, wheels are a tenth of the size.
 TORCH_INDEX ?= $(if $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi && echo cpu),https://download.pytorch.org/whl/cpu)
 
 BIN := .venv/bin

@@ -1,4 +1,4 @@
-"""What a benchmark leaves: one table, one JSON of rows, and the card of the machine beside it."""
+"""Report a benchmark: print one table, and write one JSON of rows and a card of the machine."""
 
 import json
 import os
@@ -26,8 +26,8 @@ class Row:
 def throwaway_python(folder: str, packages: Sequence[str]) -> Path:
     """The python of a new virtual environment in ``folder`` that holds the packages.
 
-    Where it cannot be made, as without a package index, the program says why and exits with code 0: what
-    needs it is optional.
+    If it cannot be made, for instance without a package index, the program says why and exits with
+    code 0: benchmarks that need it are optional.
     """
     python = Path(folder, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
     pip = [str(python), "-m", "pip", "install", "--no-cache-dir", "--only-binary=:all:", *packages]
@@ -36,7 +36,7 @@ def throwaway_python(folder: str, packages: Sequence[str]) -> Path:
         if done.returncode:
             words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
             errors = [line for line in words if line.startswith("ERROR")] or words or ["no reason given"]
-            print(f"left out, for {' '.join(packages)} cannot be installed: {errors[-1]}")
+            print(f"left out, because {' '.join(packages)} cannot be installed: {errors[-1]}")
             sys.exit()
     return python
 

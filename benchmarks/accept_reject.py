@@ -1,10 +1,10 @@
-"""Proposals a CPU second of the fast chain, by network and images, beside a plain way; in turn.
+"""Proposals per CPU second of the fast chain, by network and images, against whole forward passes.
 
 The opponent is the reference sampler with a forward pass of the whole network for every decision. It
-draws single weights as the authors' code does: each layer half of the time, each weight of a layer
-alike. The fast chain is timed under that law as well as under its own, which stays with a unit. The
-acceptance is printed beside every rate, for a chain that accepts more has more to write. The rows with
-all of MNIST need its files on this machine.
+draws single weights as the authors' code does: each layer half of the time, each of its weights equally
+often. The fast chain is timed with these moves as well as with its own, which stay with a unit. The
+acceptance rate is printed beside every speed, since a chain that accepts more has more to write. Sides
+are timed in turn. The rows with all of MNIST need its files on this machine.
 """
 
 import copy
@@ -40,7 +40,7 @@ PATCHES = replace(
 
 
 class Timed:
-    """A chain that has left its start, its law, and the rates found for it."""
+    """A chain that has left its start, how it draws moves, and the speeds measured."""
 
     def __init__(self, net, train, settings, goal=None, even=False):
         self.net, self.train, self.settings, self.goal = net, train, settings, goal
@@ -60,7 +60,7 @@ class Timed:
 
     @torch.inference_mode()
     def assert_decides_like_forward_passes(self):
-        """Every loss change that a sweep finds is that of forward passes in double precision."""
+        """Assert that every loss change of a sweep is that of forward passes in double precision."""
         exact = copy.deepcopy(self.net)
         write(self.chain, exact)
         exact = exact.double()
@@ -91,7 +91,7 @@ class Timed:
 
 
 def reference(timed):
-    """The reference sampler at a chain's weights, under the authors' law, by whole forward passes."""
+    """The reference sampler at a chain's weights, with the authors' moves, by whole forward passes."""
     net, prior = torch.nn.Sequential(copy.deepcopy(timed.net)), HeavyTail(OWN.scale)
     write(timed.chain, net[0])
     names = {"0.1.weight": OWN.step_hidden, "0.3.weight": OWN.step_output}
@@ -113,7 +113,7 @@ def reference(timed):
 
 
 def plain_rate(decisions):
-    """Decisions a CPU second."""
+    """Decisions per CPU second."""
     start = time.thread_time()
     for _ in range(PLAIN):
         next(decisions)
@@ -162,7 +162,7 @@ def peak_memory_mb():
 
 
 def main() -> None:
-    """Measure every chain in turn, several times; medians."""
+    """Measure every chain in turn, several times, and report medians."""
     torch.set_num_threads(1)
     chains = all_chains()
     for name in ("128 units", "128 units, the authors' law"):

@@ -1,19 +1,19 @@
-"""Proposals a CPU second of the fast chain against BlackJAX's random-walk Metropolis, in turn.
+"""Proposals per CPU second of the fast chain against BlackJAX's random-walk Metropolis, in turn.
 
-Optional, for it needs a package index: BlackJAX and JAX go into a virtual environment that is thrown
+Optional, since it needs a package index: BlackJAX and JAX go into a virtual environment that is thrown
 away afterwards, and BlackJAX runs there, in a second process. The two processes are never busy at once,
-compute with one thread each, and take the CPU time of everything in them.
+compute with one thread each, and measure the CPU time of everything in them.
 
-Alike are the law aimed at, the posterior of the weights of 784 x 128 x 10 units given 10,000 images;
-single precision; the weights that every round starts at, left by a fast chain of 100,000 proposals; and
-the moves: a normal step of random size for one weight, from each layer half of the time, each weight of
-a layer alike. Nothing is redrawn from the prior. BlackJAX runs in its own compiled loop. First of all
-JAX replays moves that the fast chain recorded, and has to find their changes of the log density.
+They share the target, which is the posterior of the weights of 784 x 128 x 10 units given 10,000 images;
+single precision; the weights at which every round starts, left by a fast chain of 100,000 proposals; and
+the moves: a normal step of random size for one weight, from each layer half of the time, and from its
+weights equally often. Nothing is redrawn from the prior. BlackJAX runs in its own compiled loop. Before
+that, JAX replays moves that the fast chain recorded, and must find their changes of the log density.
 
-Not alike is what they know. BlackJAX takes any law, as a density, so that a decision costs a forward
-pass. The fast chain is made for networks with one layer of filters, and keeps what a move leaves as it
-is; it refuses unseen a step that could move a logit by more than 10. Its own law of moves, which stays
-with a unit, has further rows.
+They differ in what they know. BlackJAX takes any density, so that a decision costs a forward pass. The
+fast chain is made for networks with one layer of filters, and reuses what a move leaves unchanged; it
+rejects, without computing it, a step that could move a logit by more than 10. Its own moves, which stay
+with a unit, have further rows.
 """
 
 import copy
@@ -30,13 +30,13 @@ from tempfile import TemporaryDirectory
 WARM, ROUNDS, TIMED, TIMED_BLACKJAX, RECORDED, CHECKED, GOAL = 100_000, 7, 9_600, 200, 960, 64, 200
 ROUNDING = 0.1  # nats, of a log density near -130,000 in single precision
 PACKAGES = ("blackjax==1.7.1", "jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6", "scipy==1.17.1")
-# JAX computes with NPROC threads; without it with one for each core, whatever XLA's flags say.
+# JAX computes with NPROC threads; without it, with one for each core, whatever XLA's flags say.
 ENVIRONMENT = {"NPROC": "1", "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
 BLACKJAX_SIDE, DATA = "--blackjax-side", "start.npz"
 
 
 def blackjax_side(file: Path) -> None:
-    """Replay the recorded moves; then answer each line with a rate and the per cent accepted."""
+    """Replay the recorded moves; then answer each line with a speed and the percentage accepted."""
     import blackjax
     import jax
     import numpy as np
@@ -90,7 +90,7 @@ def blackjax_side(file: Path) -> None:
 
 
 def fast_sides(file: Path):
-    """Calls that time the fast chain under two laws; their start and some moves go into a file."""
+    """Calls that time the fast chain with either kind of move; start and some moves go to a file."""
     import numpy as np
     import torch
 

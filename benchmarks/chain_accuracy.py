@@ -5,9 +5,9 @@
    mean of two chains.
 3. All images of MNIST but those held out for validation, where its files are on this machine.
 
-Each network is trained by SGD on the same images and from the same start, except where that start is
-silent. A chain goes on until its CPU seconds are over; three seeds, two for the longest. Settings were
-chosen on validation images; accuracies are on test images.
+Each network is trained by SGD on the same images and from the same start, unless gradients need
+another one. A chain runs until its CPU seconds are used up, with three seeds, or two for the longest.
+Settings were chosen on validation images; accuracies are on test images.
 """
 
 import copy
@@ -42,7 +42,7 @@ PATCHES = ChainSettings(
 
 @dataclass(frozen=True)
 class Line:
-    """A network, its data, how the chain is set, and the accuracies wanted after some CPU seconds."""
+    """A network, its data, the chain's settings, and the accuracies wanted after some CPU seconds."""
 
     name: str
     data: Dataset
@@ -84,7 +84,7 @@ def averaged(nets: Sequence[nn.Module], data: Dataset) -> float:
 
 
 def measured(line: Line) -> list[Row]:
-    """Chains and their opponents of one line."""
+    """Measure the chains of one line, and SGD beside them."""
     fits, rows = [run_for(line, seed) for seed in line.seeds], []
     for seconds, goal in line.goals.items():
         tests = [100 * accuracy(found[seconds], line.data.test) for found in fits]
@@ -107,7 +107,7 @@ def measured(line: Line) -> list[Row]:
 
 
 def lines() -> list[Line]:
-    """What is measured."""
+    """All lines that are measured."""
     few = load()
     soft, images = blurred(few, 1.0), few.train.scaled()
 

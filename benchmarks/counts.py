@@ -1,4 +1,4 @@
-"""Counting a large network against letting torch count a real pass, and its table layer by layer."""
+"""Time our counts of large networks beside torch's count of a real pass, and table their layers."""
 
 import statistics
 import time
@@ -35,7 +35,7 @@ def seconds(call: Callable[..., object], *arguments: object) -> float:
 
 
 def main() -> None:
-    """Count both networks, first and later, and table the larger one."""
+    """Time the first and later counts of both networks, and table the larger one."""
     torch.set_num_threads(1)
     rows = []
     for name, build, size in NETS:

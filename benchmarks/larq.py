@@ -1,12 +1,12 @@
 """A binary 3x3 convolution on bits against Larq Compute Engine on x86, one thread, in turn.
 
-Optional, for it needs a package index: Larq and TensorFlow go into a virtual environment that is thrown
+Optional, as it needs a package index: Larq and TensorFlow go into a virtual environment that is thrown
 away afterwards, and Larq runs there, in a second process. The two processes are never busy at once: in
-each round one times a shape, then the other. Both take the CPU time of the calling thread, in which
+each round one times a shape, then the other. Both measure the CPU time of the calling thread, in which
 Larq's interpreter computes as well.
 
 The tasks are alike, but not the same. Larq quantises a float input and writes a float output after batch
-norm, and pads with +1, as its optimised path wants. Ours takes signs and gives signs, and pads with
+norm, and pads with +1, as its optimised path requires. Ours takes and gives signs, and pads with
 zeros; a second row adds the step from floats to signs. Larq's time is the better of its default path and
 its indirect one, without the wrapper around its interpreter.
 """
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
-# Places along a side, channels in and out.
+# Positions along a side, channels in, channels out.
 SHAPES = ((32, 128, 128), (16, 128, 256), (16, 256, 256), (8, 256, 512), (8, 512, 512))
 ROUNDS, CALLS, GOAL = 7, 15, 10
 LARQ = ("larq-compute-engine==0.16.0", "larq==0.13.3")
@@ -29,7 +29,7 @@ LARQ_SIDE = "--larq-side"
 
 
 def cpu_ms(call: Callable[[], object]) -> float:
-    """CPU time of a call in milliseconds, the median of a few after one that counts for nothing."""
+    """CPU time of a call in milliseconds, the median of a few after one that is not counted."""
     call()
     found = []
     for _ in range(CALLS):
@@ -91,7 +91,7 @@ def answer(larq: subprocess.Popen) -> object:
     """The next answer of Larq's process."""
     line = larq.stdout.readline()
     if not line:
-        sys.exit("larq: Larq's process ended early, its last words are above")
+        sys.exit("larq: Larq's process ended early; its last output is above")
     return json.loads(line)
 
 

@@ -1,4 +1,4 @@
-"""What a meter costs the work that it meters: its own time, its share of a core, and codecarbon's."""
+"""What a meter costs the work that it measures: time and share of a core, ours and codecarbon's."""
 
 import statistics
 import subprocess
@@ -24,14 +24,14 @@ CODECARBON = {"backend": "codecarbon", "country": "FRA"}
 
 
 def first_use_s(arguments: str) -> float:
-    """Wall seconds of the import and an empty block in a fresh process, median of some."""
+    """Wall seconds of the import and an empty block in a fresh process, the median of a few."""
     command = [sys.executable, "-c", FIRST.format(arguments=arguments)]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(FRESH)]
     return statistics.median(float(run.stdout) for run in runs)
 
 
 def empty_block_s(blocks: int, **arguments: str) -> float:
-    """Wall seconds of an empty block, median after a first one."""
+    """Wall seconds of an empty block, the median of all after the first."""
     seconds = []
     for _ in range(blocks + 1):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a reader waits for: the site and its pages, and a picture after a key was pressed.
+"""What a reader waits for: the site and its pages, and a new picture after a key press.
 
 1. ``make site``, from the executed notebooks into an empty folder.
 2. What a browser fetches for the home page, and for each page after it, uncompressed.
@@ -27,14 +27,14 @@ HOME = "docs/index.html"
 
 
 class Silent(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
+    """Serves files without logging."""
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def build(folder: Path) -> float:
-    """Seconds that the site takes from nothing."""
+    """Seconds to build the site from scratch."""
     start = time.perf_counter()
     options = ["-W", "--keep-going", "-q", "-j", "auto", "-c", "docs", "-d", folder / "doctrees", "."]
     subprocess.run([sys.executable, "-m", "sphinx", *options, folder / "site"], cwd=ROOT, check=True)

@@ -1,9 +1,9 @@
-"""What a sweep costs beyond its runs, and what a second worker gives.
+"""What a sweep costs beyond its runs, and how much a second worker helps.
 
 1. A run by the engine against bare papermill, on one trivial notebook, in turn: the overhead of limits,
    records, receipt and store.
 2. The same four runs of fifteen busy seconds on one worker and on two.
-3. A thousand runs that are done already: what scheduling and asking the store take.
+3. A thousand runs that are already done: the time for scheduling and for asking the store.
 4. ``collect`` on 10,000 runs.
 5. A projection to more workers, by a model with these figures; its assumptions are in docs/scale.md.
 """
@@ -115,7 +115,7 @@ def multiply(store: Path, todo: list[cluster.Task]) -> None:
 
 
 def scheduling_s(todo: list[cluster.Task]) -> float:
-    """Seconds for runs that are there already, cluster and all."""
+    """Seconds for runs that are already done, including the start of the cluster."""
     start = time.perf_counter()
     with cluster.cluster(2) as client:
         ends = cluster.run(client, todo, lambda end: None)
@@ -126,7 +126,7 @@ def scheduling_s(todo: list[cluster.Task]) -> float:
 def efficiency(workers: int, runs: int, run_s: float, spread: float, dispatch_s: float) -> float:
     """Efficiency of a sweep in a model: one scheduler hands out runs one after another.
 
-    Runs last a lognormal time of mean ``run_s``; the scheduler is busy for ``dispatch_s`` with each.
+    Run times are lognormal with mean ``run_s``; the scheduler is busy for ``dispatch_s`` with each.
     """
     generator = np.random.default_rng(0)
     lasts = generator.lognormal(np.log(run_s) - spread**2 / 2, spread, runs)

@@ -1,4 +1,4 @@
-"""The theory at speed: a forecaster on the toy, and the price of a network of ten million weights."""
+"""How fast the theory runs: a forecaster on the toy, and the penalty of ten million weights."""
 
 import math
 import statistics
@@ -23,7 +23,7 @@ def forecast(small: Toy, outcomes: np.ndarray) -> float:
 
 
 def forecast_from_scratch(small: Toy, outcomes: np.ndarray) -> float:
-    """The same, each law computed anew from the counts of outcomes so far."""
+    """The same, with each distribution computed anew from the counts of outcomes so far."""
     ours, counts = 0.0, np.zeros(len(small.losses))
     for outcome in outcomes:
         log_law = small.space.log_mass - LAMBDA * (counts @ small.losses)
@@ -47,7 +47,7 @@ def cpu_seconds(call, *arguments) -> float:
 
 
 def main() -> None:
-    """Play both games and price both ways, in turn."""
+    """Time the game and the penalty, each in both ways, in turn."""
     generator = np.random.default_rng(0)
     small, outcomes = toy(SCALE), generator.choice(4, TURNS, p=[0.1, 0.2, 0.3, 0.4])
     weights = generator.standard_normal(WEIGHTS).astype(np.float32)

@@ -1,7 +1,7 @@
-"""What a VGG-small of signs reads of MNIST-10k, packed, beside its float twin, over three seeds.
+"""Accuracy of a packed binary VGG-small on MNIST-10k beside its float twin, over three seeds.
 
 The images are padded to 32 x 32. The widths are a quarter of the papers', so that a pass over the images
-takes a minute and not ten. The learning rate of each network is the best of two on the validation images
+takes a minute, not ten. The learning rate of each network is the best of two on the validation images
 after one pass with the first seed.
 """
 
@@ -38,7 +38,7 @@ def padded() -> Dataset:
 
 
 def trained(build: Callable[..., nn.Module], data: Dataset, seed: int, rate: float, passes: int):
-    """A network trained by gradients from the start that the seed draws."""
+    """A network trained by gradients from initial weights drawn with the seed."""
     torch.manual_seed(seed)
     return fit_sgd(build(1, widths=WIDTHS), data, epochs=passes, learning_rate=rate, seed=seed)
 
@@ -50,7 +50,7 @@ def packed_accuracy(net: PackedNet, data: Dataset) -> float:
 
 
 def main() -> None:
-    """Choose rates, train both networks with each seed, pack, read the test images."""
+    """Choose learning rates, train both networks with each seed, pack, and test."""
     torch.set_num_threads(1)
     data, scores = padded(), {"float": [], "binary, simulated": [], "binary, packed": []}
     for name, build in (("float", vgg_small), ("binary", xnor_vgg_small)):

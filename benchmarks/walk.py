@@ -1,4 +1,4 @@
-"""How long the walk takes, how much memory a kernel needs, and how soon the package is there."""
+"""How long the walk takes, how much memory a kernel needs, and how fast the package imports."""
 
 import json
 import statistics

@@ -1,6 +1,6 @@
 """Products of signs and a packed network against the best float32 of torch, one thread, in turn.
 
-Goals are those for the instruction set found; the line before the table says which it is.
+Goals depend on the instruction set of the processor; the line before the table says which it is.
 """
 
 import copy
@@ -21,7 +21,7 @@ from greenai_nb.nets.pack import pack
 
 SHAPES = ((1024, 1024, 1024), (256, 256, 2304), (64, 512, 4608), (1, 4096, 4096))
 ROUNDS, CALLS = 7, 5
-# Products, products held against thresholds, and VGG-small with batch 1 and 64.
+# Products, products compared with thresholds, and VGG-small with batch 1 and 64.
 GOALS = {"carry_save": (27, 30, 23, 15), "lookup": (11, 11, 10, 7), "words": (2, 2, 2, 2)}
 
 
@@ -88,7 +88,7 @@ def product_rows(name: str, goals: Sequence[float]) -> list[Row]:
 
 
 def folded(net: nn.Sequential) -> nn.Sequential:
-    """A copy without batch norms, where they follow a convolution at once."""
+    """A copy in which batch norms that directly follow a convolution are folded into it."""
     layers: list[nn.Module] = []
     for layer in copy.deepcopy(net).eval():
         if isinstance(layer, nn.BatchNorm2d) and isinstance(layers[-1], nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Checks of what was given, and errors that a person can act on: given, expected, what to do."""
+"""Checks of arguments, whose errors say what was given, what was expected and what to do."""
 
 import difflib
 import math
@@ -16,11 +16,11 @@ PROVENANCES = ("measured", "estimated", "counted", "derived", "quoted", "replaye
 
 
 class UsageError(ValueError):
-    """Something was asked for that cannot be done as asked; the command line exits with 2."""
+    """A request that cannot be carried out as it stands; the command line exits with 2."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that offers the nearest right name, or lists the names there are."""
+    """A sentence that suggests the nearest known name, or lists all of them."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
@@ -77,7 +77,7 @@ def probabilities(name: str, log_mass: ArrayLike) -> Float[Array, " decisions"]:
     array = np.asarray(log_mass, float)
     total = float(np.exp(array).sum())
     if not abs(total - 1) <= ROUNDING:
-        raise ValueError(f"{name} must be logs of masses in [0, 1] that sum to 1, they sum to {total!r}")
+        raise ValueError(f"{name} must be logs of masses in [0, 1] that sum to 1; they sum to {total!r}")
     return array
 
 

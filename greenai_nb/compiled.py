@@ -1,7 +1,7 @@
-"""Numba's compiler, with machine code kept on disk until any source that it is compiled from changes.
+"""Compile with Numba, and cache the machine code on disk until any of its source files changes.
 
-Numba itself watches the file of the function alone. A kernel that inlines another file's functions or
-instructions would go on with their old code, so the folder is named after a hash of all these files.
+Numba itself watches only the file of the function. A kernel that inlines another file's functions or
+instructions would keep running their old code, so the folder is named after a hash of all these files.
 """
 
 import functools
@@ -23,7 +23,7 @@ config: Any = numba.config
 
 
 def folder(module: str) -> Path:
-    """Where machine code of a module is kept: below NUMBA_CACHE_DIR, or in the user's cache."""
+    """The folder for a module's machine code: below NUMBA_CACHE_DIR, or in the user's cache."""
     home = os.environ.get(FOLDER_VARIABLE)
     if not home:
         import pooch
@@ -35,7 +35,7 @@ def folder(module: str) -> Path:
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``numba.njit`` for a function of this package; ``options`` are numba's own.
 
-    Where the folder cannot be written to, or what lies there cannot be read, a process compiles anew.
+    If the folder cannot be written to, or its files cannot be read, each process compiles again.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -54,7 +54,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def _or_none(use: Callable[..., Any]) -> Callable[..., Any]:
-    """Use numba's files or do without: a disk fills up, a file is cut short, a folder is gone."""
+    """Use numba's files, or do without when a disk is full, a file cut short or a folder gone."""
 
     def used(*arguments: Any) -> Any:
         with suppress(OSError, EOFError, ValueError, pickle.UnpicklingError):
@@ -66,7 +66,7 @@ def _or_none(use: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _is_writable(path: Path) -> bool:
-    """Whether numba could write there; otherwise it would turn to folders that watch one file alone."""
+    """Whether numba could write there; if not, it would turn to folders that watch a single file."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()

@@ -1,4 +1,4 @@
-"""Read a file as what it should be, or say what is wrong in it; write one whole or not at all."""
+"""Read a file as a given type, or say what is wrong in it; write a file whole or not at all."""
 
 import json
 import os
@@ -15,20 +15,20 @@ from greenai_nb.checks import UsageError
 
 Content = TypeVar("Content")
 
-JSON = {".json", ".jsonl", ".ipynb"}  # other names are those of YAML
+JSON = {".json", ".jsonl", ".ipynb"}  # all others are YAML
 INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
-STEP = re.compile(r"\.(\w+)|\[(\d+)\]")  # of the path in an error of msgspec
+STEP = re.compile(r"\.(\w+)|\[(\d+)\]")  # of the path in one of msgspec's errors
 MAX_DEPTH = 50  # of nested lists and dicts; the C parser of YAML has no limit but its stack
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML in which a name stands once, with the numbers of version 1.2: 1e5 is one, 1:30 is none."""
+    """YAML that refuses repeated names, with the numbers of version 1.2: 1e5 is one, 1:30 is not."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         names = [key.value for key, _ in node.value]
         for place, (key, _) in enumerate(node.value):
             if key.value in names[:place]:
-                twice = f"the name {key.value!r} stands twice"
+                twice = f"the name {key.value!r} appears twice"
                 raise yaml.constructor.ConstructorError(None, None, twice, key.start_mark)
         return super().construct_mapping(node, deep)
 
@@ -45,16 +45,16 @@ _Loader.add_implicit_resolver(FLOAT, re.compile(DECIMAL), [*"-+.0123456789"])
 def read_as(path: Path, kind: type[Content], content: bytes | None = None) -> Content:
     """A JSON or YAML file as ``kind``: one of msgspec's types, or a list or a dict of one.
 
-    ``content`` is what the file holds, where that is known. Raises ``UsageError`` with the file, the
-    line as far as it is known, and what is wrong there: the encoding, the form, a name that stands twice
-    or is unknown, a type.
+    ``content`` is what the file holds, if that is known. Raises ``UsageError`` with the file, the line
+    if it is known, and what is wrong there: the encoding, the syntax, a repeated or unknown name, or a
+    type.
     """
     try:
         text = (path.read_bytes() if content is None else content).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8: save it as such, or restore it.") from error
+        raise UsageError(f"{path} is not text in UTF-8: save it as such, or restore it.") from error
     try:
         if path.suffix in JSON:
             parsed = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
@@ -62,17 +62,17 @@ def read_as(path: Path, kind: type[Content], content: bytes | None = None) -> Co
             _refuse_tangles(text)
             parsed = yaml.load(text, Loader=_Loader)
     except json.JSONDecodeError as error:
-        raise UsageError(f"{path}, line {error.lineno}, is no JSON: {error.msg}.") from None
+        raise UsageError(f"{path}, line {error.lineno}, is not JSON: {error.msg}.") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UsageError(f"{path}, line {line}, is no YAML as expected: {error.problem}.") from None
+        raise UsageError(f"{path}, line {line}, is not YAML as expected: {error.problem}.") from None
     except (ValueError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
     return _checked(parsed, kind, path, text, [])
 
 
 def _checked(value: Any, kind: Any, path: Path, text: str, above: list[str]) -> Any:
-    """The value as its kind, item by item, so that an error can name the item."""
+    """Convert the value to its kind, item by item, so that an error can name the item."""
     items = get_args(kind)
     if get_origin(kind) is dict and isinstance(value, dict):
         return {k: _checked(each, items[1], path, text, [*above, str(k)]) for k, each in value.items()}
@@ -117,19 +117,19 @@ def _refuse_tangles(text: str) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"the name {min(twice)!r} stands twice")
+        raise ValueError(f"the name {min(twice)!r} appears twice")
     return dict(pairs)
 
 
 def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write beside the file's place and rename, which replaces what is there at once.
+    """Write a temporary file beside ``path`` and rename it, which replaces the old file at once.
 
-    Folders are made as needed, and the disk has the content before it has the name. Raises ``OSError``
-    where that is refused, and leaves nothing behind.
+    Folders are made as needed, and the content is on disk before the rename. Raises ``OSError`` if that
+    is refused, and leaves nothing behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")

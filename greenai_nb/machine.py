@@ -1,4 +1,4 @@
-"""The machine at hand: its card, the limits of its container, and the memory that was used."""
+"""Describe this machine: its card, the limits of its container, and the memory used."""
 
 import functools
 import os
@@ -112,7 +112,7 @@ def peak_ram_mb() -> float:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what this process's children leave running, so that it can be found."""
+    """Adopt processes that this one's children leave running, so that they can be found."""
     if sys.platform == "linux":
         import ctypes
 
@@ -120,7 +120,7 @@ def adopt_orphans() -> None:
 
 
 def is_interactive() -> bool:
-    """Whether a person with a front end is there: a live kernel that no runner has told otherwise."""
+    """Whether a person sits at a front end: a live kernel, unless a runner has set it otherwise."""
     said = os.environ.get(INTERACTIVE_VARIABLE)
     if said in ("0", "1"):
         return said == "1"

@@ -1,4 +1,4 @@
-"""Which source files of the package a piece of code runs, directly or through another, and their hash.
+"""Find the source files of the package that a piece of code imports, directly or not, and hash them.
 
 Three things must notice that code has changed: compiled functions, remembered trainings, and the
 committed outputs of a notebook. All three ask here.
@@ -53,7 +53,7 @@ def _imports(code: str | bytes, package: Path) -> list[Path]:
 
 
 def _parsed(code: str | bytes) -> ast.AST:
-    """Code as a tree; of a notebook's cell, with its magics; nothing, where it is no Python."""
+    """Code as a syntax tree, also of a cell with magics; an empty tree if it is not Python."""
     try:
         return ast.parse(code)
     except (SyntaxError, ValueError):
@@ -67,7 +67,7 @@ def _parsed(code: str | bytes) -> ast.AST:
 
 
 def contents(path: Path) -> str:
-    """A hash of a file, or of all files in a folder, read once for as long as sizes and times stay."""
+    """A hash of a file, or of all in a folder, read again only when a size or a time changes."""
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
     seen = ((each, each.stat()) for each in files if each.is_file())
     return _digest(path, tuple((each, stat.st_size, stat.st_mtime_ns) for each, stat in seen))

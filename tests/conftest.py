@@ -54,9 +54,10 @@ def small_project(tmp_path: Path) -> Path:
     fail = cell("assert n != 7, 'seven is not liked'")
     write_notebook(root / "notebooks" / "02_may_fail.ipynb", PARAMETERS, RECORD, fail)
     read = cell(
-        "from greenai_nb.lesson.records import collect\n"
+        "from greenai_nb.lesson.project import results\n"
+        "from greenai_nb.lesson.records import read\n"
         "from greenai_nb.lesson.notebook import record\n"
-        "record('seen', len(collect()), '', 'counted')"
+        "record('seen', len(read(results())), '', 'counted')"
     )
     write_notebook(root / "notebooks" / "90_reads.ipynb", PARAMETERS, read, reads_records=True)
     profiles = root / "notebooks" / "profiles"

@@ -1,6 +1,6 @@
-"""What the site says of the walk: a card for each lesson, and the ledger of its claims.
+"""What the site shows of the walk: a card for each lesson, and the ledger of its claims.
 
-The extension ``walk`` puts both into pages; nothing is run for them.
+The extension ``walk`` puts both into pages; no notebook is run for them.
 """
 
 import math
@@ -19,7 +19,7 @@ UP_TO_DATE, OLDER, NONE = "up to date", "of older code", "none yet"
 
 @dataclass(frozen=True)
 class Card:
-    """A lesson in a line: what it promises, what it asks for, and what its committed outputs are worth.
+    """A lesson in a line: what it promises, what it needs, and whether its outputs are up to date.
 
     ``reading`` is in minutes. ``time`` and ``memory`` are those of the last published run, empty before
     that; ``outputs`` says whether they were made by the code that is there now.

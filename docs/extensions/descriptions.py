@@ -1,7 +1,7 @@
-"""A Sphinx extension: every picture carries its description, and one without is a warning.
+"""A Sphinx extension: keep the description of every picture, and warn of pictures without one.
 
 MyST-NB drops the description that a notebook keeps in the metadata of an output, and HTML writers then
-put the name of a file in its place, which no checker of accessibility notices.
+put the name of a file in its place, which no accessibility checker notices.
 """
 
 from html.parser import HTMLParser
@@ -29,14 +29,14 @@ def described_image(renderer: NbElementRenderer, data: MimeData) -> list[nodes.E
 
 
 class Pictures(HTMLParser):
-    """Collects the pictures of a piece of HTML that nobody has described."""
+    """Collects the pictures without a description in a piece of HTML."""
 
     def __init__(self) -> None:
         super().__init__()
         self.undescribed: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Judge a picture as its tag opens."""
+        """Check a picture as its tag opens."""
         values = dict(attrs)
         if tag == "img" and not is_description(values.get("alt")):
             self.undescribed.append((values.get("src") or tag)[:60])
@@ -45,7 +45,7 @@ class Pictures(HTMLParser):
 
 
 def is_description(text: str | None) -> bool:
-    """Whether a text says something of a picture: it is there, and no filler."""
+    """Whether a text describes a picture: it is neither empty nor a filler."""
     return bool(text and text.strip() and not text.startswith(FILLER))
 
 

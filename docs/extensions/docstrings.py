@@ -1,7 +1,7 @@
-"""A Sphinx extension: docstrings as they are written here, plain text with formulas, become reST.
+"""A Sphinx extension: turn this project's docstrings, plain text with formulas, into reST.
 
 Indented lines and tables stay as they stand; elsewhere only ``literals``, *emphasis* and lists are
-markup, so that |w|_1 or 2 * x are what they look like.
+markup, so that |w|_1 or 2 * x appear as written.
 """
 
 import ast

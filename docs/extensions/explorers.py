@@ -1,4 +1,4 @@
-"""A Sphinx extension: explorers move on a page, by steps drawn when their notebook was published."""
+"""A Sphinx extension: sliders move on a page, by steps drawn when their notebook was published."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ render_unknown = NbElementRenderer.render_unhandled
 
 
 def moving(renderer: NbElementRenderer, data: MimeData) -> list[nodes.Element]:
-    """The sliders of an explorer, whose pictures lie beside the pages of the notebooks."""
+    """The sliders of an explorer, whose pictures are beside the pages of the notebooks."""
     if data.mime_type != STEPS_MIME:
         return list(render_unknown(renderer, data))
     return [nodes.raw(text=report.explorer(data.content), format="html")]

@@ -1,7 +1,7 @@
-"""A Sphinx extension: formulas by MathJax from an installed package, so that no other host is asked.
+"""A Sphinx extension: take MathJax from an installed package, so that pages ask no other host.
 
 The package ``sphinx-mathjax-offline`` holds all of MathJax 3 in 24 MB. Pages load a few of its
-components, two thirds of the usual bundle; what a rare command needs beyond is loaded where it occurs.
+components, two thirds of the usual bundle; what rare commands also need is loaded where they occur.
 """
 
 import importlib.util

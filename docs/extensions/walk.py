@@ -1,4 +1,4 @@
-"""A Sphinx extension: pages of docs/ are templates that know the walk, its claims and the package."""
+"""A Sphinx extension: fill the pages of docs/, as templates, with walk, claims and package."""
 
 import ast
 import re
@@ -43,7 +43,7 @@ def modules(package: Path, room: str) -> list[str]:
 
 
 class Walk:
-    """What the templates are given, read once a build from the checkout at ``root``."""
+    """What the templates are given, read once per build from the checkout at ``root``."""
 
     def __init__(self, root: Path) -> None:
         self.package = root / PACKAGE
@@ -69,19 +69,19 @@ class Walk:
         }
 
     def fill(self, app: Sphinx, name: str, content: list[str]) -> None:
-        """Fill the template that a page of docs/ is; others are pages as they stand."""
+        """Fill in a page of docs/, which is a template; other pages stay as they are."""
         if name.startswith(PAGES):
             content[0] = self.environment.from_string(content[0]).render()
 
     def changing(
         self, app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], gone: set[str]
     ) -> set[str]:
-        """Pages to read again though their files are the same: the walk or a room may be new."""
+        """Pages to read again though their files are the same: the walk or a room may have changed."""
         pages = {name for name in env.found_docs if name.startswith(PAGES)}
         return {name for name in pages if not name.startswith(ROOMS) or self.has_grown(name, env)}
 
     def has_grown(self, name: str, env: BuildEnvironment) -> bool:
-        """Whether the room on a page has a module that the page was made without."""
+        """Whether the room on a page has a module that is not on the page yet."""
         room = name.removeprefix(ROOMS)
         names = modules(self.package, room if about(self.package, room) else "")
         files = (self.package / f"{name.replace('.', '/')}.py" for name in names)
@@ -100,7 +100,7 @@ def describe(
 
 
 def lead_to_pages(app: Sphinx, page: nodes.document) -> None:
-    """Let the links in what a notebook has printed lead to pages, as those in its text do."""
+    """Make links in the printed output of a notebook lead to pages, as those in its text do."""
     for link in page.findall(nodes.reference):
         if (target := link.get("refuri", "")).endswith(NOTEBOOK) and "/" not in target:
             link["refuri"] = target.removesuffix(NOTEBOOK) + ".html"

@@ -1,4 +1,4 @@
-"""The same images seen through soft-edged pixels, a basis in which small moves are smooth."""
+"""Blur the images of a data set, which gives a basis in which small moves are smooth."""
 
 import hashlib
 from dataclasses import replace
@@ -12,7 +12,7 @@ from greenai_nb.data.datasets import Dataset, Split
 
 
 def blurred(data: Dataset, sigma: float) -> Dataset:
-    """Every image convolved with a Gaussian, in whole numbers from 0 to 255; outside is black.
+    """Every image convolved with a Gaussian, in whole numbers from 0 to 255; beyond its edges is black.
 
     A weight on a blurred pixel is the coefficient of a Gaussian blob in a weight image: a network of
     blobs is a network of pixels in another basis. ``sigma`` is in pixels. Raises ``ValueError`` unless

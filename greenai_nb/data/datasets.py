@@ -39,7 +39,7 @@ class Split:
         return self.images.to(torch.float32).div_(255)
 
     def flat(self) -> Float[Tensor, "count pixels"]:
-        """Pixels as float32 in [0, 1], one row an image."""
+        """Pixels as float32 in [0, 1], one row per image."""
         return self.scaled().flatten(1)
 
 
@@ -66,9 +66,9 @@ class Dataset:
 def load(name: str = "mnist-10k") -> Dataset:
     """Load a data set: ``mnist-10k``, ``digits``, ``mnist``, ``fashion-mnist`` or ``cifar10``.
 
-    The first two lie on this machine. The others are downloaded on the first call, see
+    The first two need no download. The others are downloaded on the first call, see
     ``greenai_nb.data.fetch``. Settings are chosen on ``validation``; ``test`` is for reporting.
-    Raises ``ValueError`` for an unknown name, ``DataUnavailableError`` where files are missing.
+    Raises ``ValueError`` for an unknown name, ``DataUnavailableError`` if files are missing.
     """
     if name not in LOADERS:
         raise UsageError(f"no data set {name!r}. {nearest(name, LOADERS)}")
@@ -91,7 +91,7 @@ def _dataset(splits: Splits, source: Source, origin: str) -> Dataset:
 
 
 def _hold_out(images: np.ndarray, labels: np.ndarray) -> tuple[Split, Split]:
-    """Every twelfth training image is for validation."""
+    """Hold out every twelfth training image for validation."""
     held = np.arange(len(labels)) % VALIDATION_STRIDE == 0
     return _split(images[~held], labels[~held]), _split(images[held], labels[held])
 

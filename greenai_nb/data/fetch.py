@@ -1,6 +1,6 @@
-"""Find the files of a public data set: in a folder of yours, in the cache, or on a mirror.
+"""Find the files of a public data set: in your own folder, in the cache, or on a mirror.
 
-Every file is checked by MD5 and SHA-256 each time it is read, wherever it lies.
+Every file is checked by MD5 and SHA-256 each time it is read, wherever it is.
 """
 
 import gzip
@@ -30,7 +30,7 @@ def fetch(source: Source, cache: Path | None = None, mirrors: Sequence[str] | No
 
     ``GREENAI_DATA`` names a folder that holds the files, directly, in ``<name>/``, or as torchvision
     leaves them; else they are looked for in ``cache`` (the user's cache folder by default) and then on
-    each mirror in turn. A broken download goes on where it stopped. Raises ``DataUnavailableError``.
+    each mirror in turn. A broken download resumes where it stopped. Raises ``DataUnavailableError``.
     """
     import pooch
 
@@ -56,7 +56,7 @@ def content(file: Traversable) -> bytes:
 
 
 def fault(path: Path, resource: Resource) -> str | None:
-    """Say what is wrong with a file against its published checksums, or ``None`` if it is right."""
+    """What is wrong with a file, judged by its published checksums; ``None`` if it is right."""
     try:
         found = content(path) if resource.unpacked else path.read_bytes()
     except (OSError, DataUnavailableError) as error:
@@ -83,7 +83,7 @@ def _own_file(folder: Path, source: Source, resource: Resource) -> Path | None:
 
 
 def _places(folder: Path, source: Source, resource: Resource) -> Iterator[Path]:
-    """Where a file may lie, by the names that archives, browsers and torchvision give to it."""
+    """Where a file may be, under the names that archives, browsers and torchvision give it."""
     names = [resource.file]
     if resource.unpacked:
         plain = resource.file.removesuffix(".gz")
@@ -98,7 +98,7 @@ def _cached_file(folder: Path, resource: Resource) -> Path | None:
         return None
     if not fault(path, resource):
         return path
-    with suppress(OSError):  # a folder that may only be read
+    with suppress(OSError):  # the folder may be read-only
         path.unlink()
     return None
 
@@ -140,7 +140,7 @@ def _own_folder() -> str:
 
 
 def _resume(url: str, output_file: str, _pooch: object) -> None:
-    """A pooch downloader that keeps what has arrived beside the file and asks for the rest only."""
+    """A pooch downloader that keeps what has arrived beside the file and asks only for the rest."""
     import requests
     from tqdm import tqdm
 

@@ -9,7 +9,7 @@ class Resource:
     """One file of a data set.
 
     The checksums are those of the file as published, or, with ``unpacked``, of its content after
-    gunzip: mirrors may compress the same bytes anew.
+    gunzip: mirrors may compress the same bytes differently.
     """
 
     file: str

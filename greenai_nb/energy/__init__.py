@@ -1,1 +1,1 @@
-"""Joules, each with the way they were obtained."""
+"""Energy readings, each with the way in which it was obtained."""

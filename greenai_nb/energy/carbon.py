@@ -1,8 +1,8 @@
 """Carbon calculators: joules and grams from constants, each with its source and year.
 
 None of them reads a counter. A result says how it was obtained, with the constants in words:
-*estimated*, *derived* or *quoted*. Results have no addition and no order, for numbers that were
-obtained in different ways are not summed or ranked.
+*estimated*, *derived* or *quoted*. Results cannot be added or ordered, since numbers
+obtained in different ways must not be summed or ranked.
 
 Source: Lannelongue, Grealey and Inouye, *Green Algorithms*, Advanced Science (2021); Lacoste et al.,
 *Quantifying the carbon emissions of machine learning* (2019); Anthony, Kanding and Selvan,
@@ -68,7 +68,7 @@ ML_CO2_G_PER_KWH = Constant(432, "g/kWh", "default grid", "ML CO2 Impact", "2019
 # Two accountings, never to be mixed: life cycle (Ember, through Our World in Data), and the direct
 # emissions of the production mix (in Europe by the Association of Issuing Bodies).
 GRID_TABLES = {"codecarbon_3_3_2": "codecarbon 3.3.2", "green_algorithms_v3": "Green Algorithms v3.0"}
-TDP_SHARE = 0.7  # what PowerAPI takes a processor to draw at full speed, of its thermal design power
+TDP_SHARE = 0.7  # share of a processor's thermal design power that PowerAPI assumes at full speed
 GPT3_FLOP = Constant(3.14e23, "FLOP", "training GPT-3", "Brown et al.", "2020")
 GPT3_HARDWARE = {
     "2020": Hardware(130e12, 250, 1.125, "Anthony et al. 2020: peak speed, TDP of the card"),
@@ -89,7 +89,7 @@ def green_algorithms(
     """Energy of a job in kWh by Green Algorithms.
 
     E = t (n_c P_c u_c + n_m 0.3725) PUE PSF / 1000, with t in hours, n_c cores of P_c watts in use
-    u_c of the time, n_m gigabytes of memory *available*, and PSF, how often the job was run.
+    for a share u_c of the time, n_m gigabytes of memory *available*, and PSF, how often the job was run.
     Raises ``ValueError`` for negative arguments, usage above 1 and a PUE below 1.
     """
     non_negative(hours=hours, cores=cores, core_w=core_w, memory_gb=memory_gb, repeats=repeats)
@@ -103,7 +103,7 @@ def green_algorithms(
 def ml_co2_impact(power_w: float, hours: float, g_per_kwh: float = ML_CO2_G_PER_KWH.value) -> Amount:
     """Emissions in gCO2e by ML CO2 Impact: power of the card x hours x intensity of the grid.
 
-    Without processor, memory and PUE. Raises ``ValueError`` for negative arguments.
+    Leaves out processor, memory and PUE. Raises ``ValueError`` for negative arguments.
     """
     non_negative(power_w=power_w, hours=hours, g_per_kwh=g_per_kwh)
     said = (f"{power_w:g} W all the time", f"{g_per_kwh:g} g/kWh")
@@ -149,7 +149,7 @@ def process_power(machine_w: float, process_cpu_s: float, machine_cpu_s: float) 
     """Power of one process in watts by PowerAPI: the machine's power x its share of CPU time.
 
     P = P_machine c_process / c_machine over the same moments. With *busy* time as c_machine, a process
-    that is alone pays for all idle power too. Raises ``ValueError`` for a share that is none.
+    that is alone pays for all idle power too. Raises ``ValueError`` unless the share is in [0, 1].
     """
     non_negative(machine_w=machine_w, process_cpu_s=process_cpu_s, machine_cpu_s=machine_cpu_s)
     if process_cpu_s > machine_cpu_s or machine_cpu_s == 0:
@@ -160,7 +160,7 @@ def process_power(machine_w: float, process_cpu_s: float, machine_cpu_s: float) 
 
 
 def training_energy(flop: float, on: Hardware) -> Amount:
-    """Energy in kWh of so many operations: E = flop / (operations a second) x watts x PUE."""
+    """Energy in kWh of a number of operations: E = flop / (operations a second) x watts x PUE."""
     non_negative(flop=flop, power_w=on.power_w)
     positive(flop_per_s=on.flop_per_s)
     said = (f"{on.flop_per_s / 1e12:g} TFLOP/s", f"{on.power_w:g} W", _pue_words(on.pue, on.source))
@@ -168,7 +168,7 @@ def training_energy(flop: float, on: Hardware) -> Amount:
 
 
 def emissions(energy: Amount, grid: Constant) -> Amount:
-    """Emissions in gCO2e of an energy in kWh on a grid: an estimate stays one, the rest is derived.
+    """Emissions in gCO2e of an energy in kWh on a grid: estimated if the energy is, else derived.
 
     Raises ``ValueError`` for an amount in another unit.
     """
@@ -206,7 +206,7 @@ def intensity(country: str, table: str = "codecarbon_3_3_2") -> Constant:
 
 
 def nearest_country(given: str, names: Mapping[str, str]) -> str:
-    """A sentence that offers the countries, by code, to which a wrong code or a name comes nearest."""
+    """A sentence that suggests the countries, by code, that are nearest to a wrong code or a name."""
     labels = {code: f"{code} ({name})" for code, name in names.items()}
     begins = given.upper()[:2] if 0 < len(given) <= 3 else "?"  # the letters of an ISO code are three
     near = [label for code, label in labels.items() if code.startswith(begins)]

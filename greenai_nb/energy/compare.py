@@ -1,13 +1,13 @@
-"""Which of several pieces of work costs less, with the courage to say that one cannot tell.
+"""Which of several pieces of work costs less, with no verdict where the readings cannot tell.
 
-All of them run in each repetition, in an order drawn anew, so that what drifts in the machine meets all.
+All of them run in each repetition, in a new random order, so that a drift of the machine affects all.
 With x_i and y_i the costs of a and b in repetition i,
 
     ratio = median of y_i / x_i ,       interval = the middle 95 % of it over resampled repetitions.
 
 There is no verdict where the interval holds 1. Nor is there one where neighbours took more than a tenth
-of the machine while the clock ran, or where it ran too short a time to tell: they slow both sides, and
-not alike. CPU seconds stand neighbours best, joules of a counter and wall seconds need a quiet machine.
+of the machine while the clock ran, or where it ran for too short a time to tell: they slow both sides,
+but not equally. CPU seconds suffer least; a counter's joules and wall seconds need a quiet machine.
 
 Source: Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13.
 """
@@ -31,7 +31,7 @@ Work = Callable[[], object]
 Pairs = Sequence[tuple[Reading, Reading]]
 
 QUANTITIES = ("cpu_s", "time_s", "energy_j")
-MIN_REPETITIONS = 6  # of fewer repetitions even a clear order is chance more often than 1 in 20: 2 / 2^n
+MIN_REPETITIONS = 6  # with fewer, even a clear order is chance more often than 1 in 20: 2 / 2^n
 RESAMPLES = 4000
 DOUBTS = {
     "clean": "",
@@ -42,7 +42,7 @@ DOUBTS = {
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """Readings of several pieces of work by name, one a repetition, and what is to be doubted of them.
+    """Readings of several pieces of work by name, one per repetition, and any reason to doubt them.
 
     ``calls`` says how often the work ran in each of its readings.
     """
@@ -87,8 +87,8 @@ def passes(
 ) -> Passes:
     """Meter several pieces of work in interleaved repetitions.
 
-    Each is called once before, unmetered. A reading holds as many calls as fill ``window_s``, one at
-    least; it should last 10 ms for seconds, 100 ms for the joules of a counter. ``seed`` draws the
+    Each is first called once, unmetered. A reading covers as many calls as fill ``window_s``, at least
+    one; it should last 10 ms for seconds, 100 ms for the joules of a counter. ``seed`` draws the
     orders; ``metering`` goes to ``Meter``. Raises ``ValueError`` for fewer than six repetitions and a
     negative window, and what the works and the meter raise.
     """
@@ -120,7 +120,7 @@ def _calls(work: Work, window_s: float) -> int:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cost of b over that of a, its 95 % interval, the verdict, and what is to be doubted of it."""
+    """Cost of b over that of a, its 95 % interval, the verdict, and any reason to doubt it."""
 
     quantity: str
     provenance: str
@@ -134,7 +134,7 @@ class Comparison:
 
     @property
     def estimate(self) -> Estimate:
-        """The ratio as a claim takes it."""
+        """The ratio in the form that a claim takes."""
         return Estimate(self.ratio, self.low, self.high, self.repetitions, self.doubt)
 
     def __str__(self) -> str:
@@ -172,11 +172,11 @@ def judge(readings: Pairs, quantity: str, generator: np.random.Generator, doubt:
 
 
 def doubt(around: Reading) -> str:
-    """Why a clock that ran for the time of this reading tells nothing, in words; empty where it does."""
+    """Why a clock that ran during this reading cannot be trusted, in words; empty where it can."""
     return DOUBTS[around.contamination]
 
 
 def clocked(values: Sequence[float], doubt: str) -> Estimate:
-    """Mean of one number a pass or a seed that a clock gave, with its Student interval."""
+    """Mean of timings, one per pass or seed, with its Student interval."""
     mean, low, high = map(float, student_interval(np.asarray(values, float)))
     return Estimate(mean, low, high, len(values), doubt)

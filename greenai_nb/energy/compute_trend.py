@@ -1,7 +1,7 @@
 """How fast the compute of training runs doubles, and how much that depends on which runs count.
 
 The data: training compute of 48 models from 1950 to 2024, a selection from Epoch AI's *Notable AI
-Models*. A table of well-known models is a choice of models already.
+Models*. A table of notable models is itself a selection.
 
 Source: Amodei and Hernandez, *AI and Compute* (2018); Sevilla et al., *Compute trends across three
 eras of machine learning* (2022).
@@ -27,7 +27,7 @@ MIN_DATES = 3
 
 @dataclass(frozen=True)
 class Trend:
-    """A line through log2(compute) against time: doublings a year, with the ends of its interval.
+    """A line through log2(compute) against time: doublings per year, with the ends of its interval.
 
     ``middle_flop`` is the line's compute in FLOP at ``middle_year``, the mean date of its points.
     """
@@ -72,7 +72,7 @@ def load_points() -> DataFrame:
 
 
 def record_setters(points: DataFrame) -> DataFrame:
-    """The models that took more compute than every model before them; of one day, the largest."""
+    """The models that took more compute than every model before them; on one day, the largest."""
     order = points.sort_values(["year", "training_compute_flop"], ascending=[True, False])
     flop = order["training_compute_flop"].astype(float)
     return order[flop > flop.cummax().shift(fill_value=-math.inf)]
@@ -87,9 +87,9 @@ RULES: dict[str, Callable[[DataFrame], DataFrame]] = {
 
 
 def select(points: DataFrame, rule: str, start: float = -math.inf, end: float = math.inf) -> DataFrame:
-    """The models from ``start`` to before ``end``, in decimal years, that a rule lets count.
+    """The models from ``start`` to before ``end``, in decimal years, that a rule includes.
 
-    The window comes first: a record setter exceeds what the window holds before it. Raises
+    The window applies first: a record setter exceeds the earlier models of the window. Raises
     ``ValueError`` for an unknown rule and an empty window.
     """
     one_of(RULES, rule=rule)
@@ -101,7 +101,7 @@ def select(points: DataFrame, rule: str, start: float = -math.inf, end: float = 
 def fit_trend(points: DataFrame, resamples: int = 2000, seed: int = 0) -> Trend:
     """Least squares of log2(compute) on time, with a bootstrap interval of ``resamples`` draws.
 
-    slope = sum (t - mean t)(log2 c - mean log2 c) / sum (t - mean t)^2, in doublings a year. Draws of
+    slope = sum (t - mean t)(log2 c - mean log2 c) / sum (t - mean t)^2, in doublings per year. Draws of
     models that all have one date are left out. Raises ``ValueError`` for fewer than three
     dates, and compute that is not positive. Source: Efron and Tibshirani (1993), section 9.5.
     """

@@ -3,9 +3,9 @@
     E = sum_k n_k e_k + b_w e_w + b_a e_a ,
 
 with n_k operations of kind k at e_k, b_w bytes of weights, each read once a pass at e_w, and b_a bytes
-of activations that layers read and write at e_a. This is no machine's consumption: it knows neither
-control, leakage and idle circuits nor how well a processor is used. It says what operations alone cost,
-and how far apart their kinds are.
+of activations that layers read and write at e_a. This is not any machine's consumption: it
+ignores control, leakage, idle circuits and how well a processor is used. It says what operations
+alone cost, and how far apart their kinds are.
 
 Source: Horowitz, *Computing's energy problem* (ISSCC 2014), figure 1.1.9, and what
 ``tables/energy_per_op_45nm.csv`` names for each row.
@@ -21,7 +21,7 @@ from greenai_nb.energy.carbon import read_table
 from greenai_nb.energy.reading import Reading
 
 PICOJOULE = 1e-12
-# Multiplication and addition, as the table names them and in bits; int8 adds up in 32 bits.
+# Multiplication and addition, by name in the table and bits; int8 accumulates in 32 bits.
 ARITHMETIC = {
     "float32": (("fp_mult", 32), ("fp_add", 32)),
     "float16": (("fp_mult", 16), ("fp_add", 16)),
@@ -42,11 +42,11 @@ def derived_energy(
 ) -> Reading:
     """Joules of a table of counts: a reading of provenance ``derived``, whose ``method`` is the model.
 
-    Float operations are taken in ``arithmetic``; the bytes are those of the table, which ``count`` gives
-    for other numbers by ``number_bytes``. A product of a sign and a float is an addition; a product of
-    two signs takes 0.0072 pJ, which a fit gives beyond the bits that it was made for; operations on
+    Float operations are taken in ``arithmetic``; the bytes are those of the table; for numbers
+    of other sizes, pass ``number_bytes`` to ``count``. A product of a sign and a float is an addition;
+    that of two signs takes 0.0072 pJ, extrapolated by a fit beyond its range of bits; operations on
     integers are additions of 32 bits. A write costs what a read costs. Zeros are multiplied like other
-    numbers: a machine that skips them is ``table.assign(macs=table["nonzero_macs"])``.
+    numbers: for a machine that skips them, pass ``table.assign(macs=table["nonzero_macs"])``.
 
     Raises ``ValueError`` for an arithmetic or a memory that is not in ``ARITHMETIC`` or ``MEMORIES``.
     """

@@ -1,10 +1,10 @@
-"""A network layer by layer: time that was measured beside operations that were counted.
+"""A network layer by layer: measured time beside counted operations.
 
 Each layer is replayed alone on the input that it gets in a forward pass, and then the pass goes on, so
-that no more is kept than the pass itself keeps. Clocks around the layers of one single pass would time
-little but the clocks. A replayed layer finds its numbers in the processor's cache and writes into memory
-that it has just given back; in the pass both may be cold, and the system hands out pages anew. So the
-whole takes up to twice as long as its layers, and the difference has a row of its own.
+that memory holds no more than in the pass itself. Timing the layers within one single pass would mostly
+time the clock. A replayed layer finds its numbers in the processor's cache and writes into memory
+that it has just freed; in the pass both may be cold, and the system hands out new pages. So the whole
+takes up to twice as long as its layers, and the difference has a row of its own.
 
 Source: Rodrigues et al., *SyNERGY* (2018), and García-Martín et al., *Estimation of energy consumption
 in machine learning* (2019), for energy by layer.
@@ -31,25 +31,25 @@ from greenai_nb.energy.derived import derived_by_layer
 from greenai_nb.nets.counts import Net, count, leaves
 from greenai_nb.nets.packed import PackedNet
 
-# A window is so long that neither the clock's resolution nor reading it matters.
+# Long enough that neither the clock's resolution nor the cost of reading it matters.
 WINDOW_S = 2e-3
 
 
 def layer_table(net: Net, images: Float[Tensor, "batch *shape"], repeats: int = 9) -> pd.DataFrame:
     """CPU time and derived energy of each layer beside its counts; the rows sum to the whole.
 
-    ``cpu_s`` is measured: CPU seconds of a layer for one pass over ``images`` in use, on one thread, the
+    ``cpu_s`` is measured: CPU seconds of a layer for one pass over ``images``, on one thread, the
     median of the repeats. ``derived_j`` is ``derived_energy``'s model with its defaults. ``cpu_share``
     and ``derived_share`` are parts of the whole, and all other columns are those of ``count``. The last
     row, ``rest``, is what the pass takes beyond its layers: cold caches, new pages of memory, functions
     inside modules, calls. It is below zero where layers are slower alone.
 
-    Joules of the whole are shared out as ``cpu_share`` x joules, and keep the whole's provenance. Raises
-    ``ValueError`` for less than one repeat, and what ``count`` raises.
+    To divide the joules of the whole, multiply by ``cpu_share``; they keep its provenance. Raises
+    ``ValueError`` for fewer than one repeat, and what ``count`` raises.
     """
     whole(repeats=repeats)
     counts = count(net, images)
-    # The C library hands out again what it holds. Else a layer with outputs of megabytes would get new
+    # The C library reuses freed memory. Otherwise a layer with outputs of megabytes would get new
     # pages from the system at every call, which cost more than the layer.
     pieces = [torch.empty(30, 2**18), *(torch.empty(2**18) for _ in range(48))]
     del pieces
@@ -97,7 +97,7 @@ def _seconds(call: Callable[[], object], repeats: int) -> float:
 
 @contextlib.contextmanager
 def _in_use(net: Net) -> Iterator[Net]:
-    """The network in evaluation mode on one thread, whose CPU time is then all there is."""
+    """The network in evaluation mode on one thread, whose CPU time is then the total."""
     threads = torch.get_num_threads()
     training = [] if isinstance(net, PackedNet) else [m for m in net.modules() if m.training]
     torch.set_num_threads(1)

@@ -1,16 +1,16 @@
-"""A meter: joules between two moments, by the best back end there is or by a given one.
+"""A meter: joules between two moments, by the best available back end or by a given one.
 
 | back end   | what it reads                                        | provenance | options              |
 |------------|------------------------------------------------------|------------|----------------------|
 | auto       | RAPL, or else vcpu; with RAPL, NVML where it answers | either     | powercap             |
 | rapl       | the processors' counters                             | measured   | powercap             |
 | nvml       | the GPUs' counters                                   | measured   | gpus                 |
-| vcpu       | own CPU seconds x the draw of a busy virtual one     | estimated  |                      |
+| vcpu       | own CPU seconds x the power of a busy vCPU           | estimated  |                      |
 | codecarbon | time x constants, with grams of CO2e                 | estimated  | country, mode, ram_w |
 | replay     | a recorded power trace                               | replayed   | trace                |
 
-RAPL on a ``replay.PowercapTree`` is replayed as well. Counters hold whole devices: compare with an idle
-interval, and look at a reading's ``contaminated``.
+RAPL on a ``replay.PowercapTree`` is replayed as well. Counters cover whole devices: compare with an idle
+interval, and check a reading's ``contaminated``.
 """
 
 import inspect
@@ -34,7 +34,7 @@ __all__ = ["Meter", "packages"]
 
 
 class _Together(BackEnd):
-    """Back ends of one provenance that run at once, and what is there and none of them counts."""
+    """Back ends of one provenance that run together, and notes on the devices that they omit."""
 
     def __init__(self, sources: Sequence[BackEnd], uncounted: Sequence[str]) -> None:
         self._sources, self._uncounted = sources, uncounted
@@ -49,7 +49,7 @@ class _Together(BackEnd):
 
 
 def _auto(powercap: Path = POWERCAP) -> BackEnd:
-    """The best back ends that answer; the method names what is there and is not counted."""
+    """The best back ends that answer; the method names the devices that are not counted."""
     found: dict[str, BackEnd] = {}
     uncounted = []
     for name, what, options in (("rapl", "RAPL", (powercap,)), ("nvml", "GPUs", ())):
@@ -77,7 +77,7 @@ BACKENDS: dict[str, Callable[..., BackEnd]] = {
 
 
 def backend_factory(backend: str, options: Mapping[str, Any]) -> Callable[..., BackEnd]:
-    """What makes a back end. Raises ``ValueError`` for an unknown one, ``TypeError`` for its options."""
+    """A back end's factory. Raises ``ValueError`` for an unknown one, ``TypeError`` for its options."""
     if backend not in BACKENDS:
         raise ValueError(f"there is no back end {backend!r}. {nearest(str(backend), BACKENDS)}")
     signature = inspect.signature(BACKENDS[backend])
@@ -90,10 +90,10 @@ def backend_factory(backend: str, options: Mapping[str, Any]) -> Callable[..., B
 
 
 class Meter:
-    """Starts when it is made; ``read`` gives what was used since, ``stop`` does so for the last time.
+    """A meter that runs from when it is made; ``read`` gives the energy so far, ``stop`` ends it.
 
     As a context manager it stops at the end of the block, whatever ends it. ``backend`` and its options
-    are those of the table above; ``meter.backend`` says what was taken. Raises ``ValueError`` for an
+    are those of the table above; ``meter.backend`` says which was chosen. Raises ``ValueError`` for an
     unknown back end, ``TypeError`` for an option that it does not have, and what the back end raises.
     """
 
@@ -104,7 +104,7 @@ class Meter:
         self._start = cpu_share.now()
 
     def read(self) -> Reading:
-        """Joules, wall and CPU seconds since the meter was made, and after ``stop`` until then.
+        """Joules, wall and CPU seconds since the meter was made, up to now or to ``stop``.
 
         Raises what its back end raises.
         """
@@ -122,7 +122,7 @@ class Meter:
         )
 
     def stop(self) -> None:
-        """Take the last reading, once, and close the back end; an error waits in ``reading``."""
+        """Take the last reading, once, and close the back end; an error is raised by ``reading``."""
         if self._last is not None:
             return
         try:
@@ -136,7 +136,7 @@ class Meter:
     def reading(self) -> Reading:
         """The last reading. Raises ``RuntimeError`` before ``stop``, and what the back end raised."""
         if self._last is None:
-            raise RuntimeError("the meter still runs: call stop(), end its block, or read() what it has")
+            raise RuntimeError("the meter is still running: call stop(), end its block, or use read()")
         if isinstance(self._last, Reading):
             return self._last
         raise self._last

@@ -6,7 +6,7 @@
 | estimated  | a model: seconds, loads and constants                          |
 | counted    | operations, bits, bytes                                        |
 | derived    | counts x published energy of an operation                      |
-| quoted     | somebody's paper                                               |
+| quoted     | a published paper                                              |
 | replayed   | a recorded or made-up trace, whatever this machine was doing   |
 """
 
@@ -32,11 +32,11 @@ class Reading:
     overlap, as core is a part of package. ``cpu_s`` is that of this process and its ended children, NaN
     where nothing ran. ``carbon_g`` is in grams of CO2e, where the tool gives it. ``idle_share`` is the
     part of the machine's processor time that nobody used, and ``contaminated`` says whether neighbours
-    took over a tenth of it. ``cpu_limit`` (processors) and ``memory_limit_mb`` are the container's.
+    took more than a tenth. ``cpu_limit`` (processors) and ``memory_limit_mb`` are the container's.
     None is unknown, or no limit.
 
-    Readings of one provenance add up, as intervals one after the other, and rank by ``energy_j``; the
-    sum of meters that ran at once counts that time twice. Raises ``ProvenanceError`` where provenances
+    Readings of one provenance can be added, as consecutive intervals, and ranked by ``energy_j``; adding
+    meters that ran at the same time counts that time twice. Raises ``ProvenanceError`` where provenances
     differ, and ``ValueError`` for an unknown one, joules outside their interval or not finite, and
     negative durations.
     """
@@ -57,14 +57,14 @@ class Reading:
 
     @property
     def contamination(self) -> str:
-        """Whether the machine was clean, contaminated, or, over too short a time, unknown."""
+        """Whether the machine was clean, contaminated or, if too little time passed, unknown."""
         return {False: "clean", True: "contaminated", None: "unknown"}[self.contaminated]
 
     @classmethod
     def exact(
         cls, energy_j: float, provenance: str, method: str, time_s: float, cpu_s: float, **known: Any
     ) -> "Reading":
-        """A reading without an interval; ``known`` are more of its fields."""
+        """A reading without an interval; ``known`` are further fields."""
         return cls(energy_j, energy_j, energy_j, provenance, method, time_s, cpu_s, **known)
 
     def __post_init__(self) -> None:

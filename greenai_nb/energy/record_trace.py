@@ -1,10 +1,10 @@
-"""Record what an NVIDIA GPU draws while networks of the walk work on it, to be replayed anywhere.
+"""Record the power draw of an NVIDIA GPU while networks run on it, to be replayed anywhere.
 
     python -m greenai_nb.energy.record_trace FOLDER [--gpu 0] [--interval-ms 1 10 100]
 
-After a warm-up there is one recording for each interval: an idle second, and then every work over and
-over for 0.4 s, since a counter is renewed too rarely to see one pass. ``every_1_ms.csv`` is a trace for
-``replay.read_trace``; ``card.json`` names the machine and says when each work ran.
+After a warm-up there is one recording for each interval: an idle second, and then each workload
+repeated for 0.4 s, since a counter is updated too rarely to see one pass. ``every_1_ms.csv`` is a trace
+for ``replay.read_trace``; ``card.json`` names the machine and says when each workload ran.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def _train(net: nn.Module, images: torch.Tensor, optimiser: torch.optim.Optimize
 
 
 def session(todo: Works, ran: dict[str, object], clock: Callable[[], float]) -> None:
-    """Idle, then do each work for ``WORK_S`` seconds; ``ran`` gets when, and how many passes."""
+    """Idle, then repeat each workload for ``WORK_S`` seconds; ``ran`` records when and how often."""
     time.sleep(IDLE_S)
     for name, work in todo.items():
         start_s, passes = clock(), 0
@@ -91,7 +91,7 @@ def session(todo: Works, ran: dict[str, object], clock: Callable[[], float]) -> 
 
 
 def recordings(gpu: int, intervals_ms: Sequence[float]) -> dict[str, str]:
-    """What the files hold, by name. Raises as ``Nvml``, and ``OSError`` for no CUDA or over 200 kB."""
+    """Contents of the files by name. Raises as ``Nvml``, and ``OSError`` without CUDA or over 200 kB."""
     (board,) = Nvml([gpu]).boards
     os.environ["CUDA_VISIBLE_DEVICES"] = ask("nvmlDeviceGetUUID", board)  # CUDA may number it otherwise
     if not torch.cuda.is_available():

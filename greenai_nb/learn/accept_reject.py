@@ -9,7 +9,7 @@
 |    rho_j = exp(-lambda l(w', B_j)) pi(w') / exp(-lambda l(w, B_j)) pi(w) | ``log_ratio``       |
 |    w_{k+1} = w' with probability rho_j, w_k otherwise                    | ``Decision``        |
 
-The slide's rho_j may exceed one, and is clipped: min(1, rho_j). A proposal that is not symmetric brings
+The slide's rho_j may exceed one, and is clipped: min(1, rho_j). A proposal that is not symmetric adds
 Hastings' factor q(w | w') / q(w' | w). The chain is then reversible for the Gibbs distribution
 
     rho(w)  ~  exp(-inverse_temperature L(w)) pi(w) ,      L(w) = summed cross-entropy of the images.
@@ -56,7 +56,7 @@ class LogRatio:
 
     @property
     def total(self) -> float:
-        """Log rho in nats; NaN where the loss overflowed, and then no log U is below it."""
+        """Log rho in nats; NaN where the loss overflowed, in which case no log U is below it."""
         return self.data + self.prior + self.backward - self.forward
 
 
@@ -64,7 +64,7 @@ class LogRatio:
 class Decision:
     """A proposal and what became of it: it is accepted iff log U < log rho.
 
-    ``index`` are places in the flattened parameter ``name``, ``old`` and ``new`` the values there.
+    ``index`` are positions in the flattened parameter ``name``, ``old`` and ``new`` the values there.
     """
 
     move: Move
@@ -110,17 +110,17 @@ def steps(
 ) -> Iterator[Decision]:
     """Run the chain on the network in place, without end, and yield every decision.
 
-    ``inverse_temperature`` is lambda per image: 1 is the posterior, more is colder. ``priors`` are those
-    of each single weight of the parameters named; the others have a flat one. The network is put in
+    ``inverse_temperature`` is lambda per image: 1 is the posterior, more is colder. ``priors`` maps
+    parameters to the prior of each of their weights; the others have a flat one. The network is put in
     eval mode, and must not be changed from outside while the chain runs.
 
-    With ``batch_size`` the change of the loss is that of a fresh batch for every proposal, times
-    images / batch_size. Such a chain is biased, and hotter than it says, as the noise of log rho lets
-    through what a smaller lambda would; the penalty of Ceperley and Dewing (1999) is not applied.
+    With ``batch_size`` the change of the loss is that on a fresh batch for every proposal, times
+    images / batch_size. Such a chain is biased, and effectively hotter: noise in log rho accepts what a
+    smaller lambda would. The penalty of Ceperley and Dewing (1999) is not applied.
 
-    Raises ``ValueError``, before the first proposal, for a number out of its range, a name that is not
-    there, images that are not finite, labels that are no class, a start without a finite loss or prior
-    density, and a network that gives two losses for the same weights.
+    Raises ``ValueError``, before the first proposal, for a number out of its range, an unknown
+    parameter, images that are not finite, labels that are not classes, a start without a finite loss or
+    prior density, and a network that gives two losses for the same weights.
     """
     check_shapes(net)
     weights = {name: weight.detach() for name, weight in net.named_parameters()}
@@ -165,7 +165,7 @@ def check_target(
     priors: Mapping[str, Prior],
     inverse_temperature: float,
 ) -> None:
-    """Raise ``ValueError`` unless there is what to move, and a density pi(w_1) > 0 to move from."""
+    """Raise ``ValueError`` unless there is a move, and a start with prior density pi(w_1) > 0."""
     non_negative(inverse_temperature=inverse_temperature)
     if not selections:
         raise ValueError("moves is empty, at least one Move is expected")
@@ -174,7 +174,7 @@ def check_target(
     for name, prior in priors.items():
         density = prior.log_density(named(name, weights).flatten().double().numpy())
         if not np.isfinite(density).all():
-            raise ValueError(f"{name} starts where its prior {prior} has no density: start inside of it")
+            raise ValueError(f"{name} starts where its prior {prior} has no density: start inside it")
 
 
 def check_data(net: nn.Module, images: Images, labels: Labels, batch_size: int | None) -> None:

@@ -1,7 +1,7 @@
-"""The loss of a network after a change of one parameter, without the layers before it.
+"""The loss of a network after a change of one parameter, without recomputing the layers before it.
 
-For a network f = f_K o ... o f_1 and a change of a weight of f_k, the input of f_k stays what it was:
-it is kept, and only f_k, ..., f_K are computed.
+For a network f = f_K o ... o f_1 and a change of a weight of f_k, the input of f_k stays the same:
+it is cached, and only f_k, ..., f_K are computed.
 """
 
 import torch
@@ -26,7 +26,7 @@ class CachedForward:
         self.load(images, labels)
 
     def load(self, images: Images, labels: Labels) -> None:
-        """Turn to other images, at the weights of now."""
+        """Switch to other images, at the current weights."""
         self.labels, self.inputs = labels, {0: images}
         self._loss_from(0)
         self.commit()
@@ -36,7 +36,7 @@ class CachedForward:
         return self._loss_from(self.place[name])
 
     def commit(self) -> None:
-        """Keep the change that the last loss was for. Without it, what was kept stays."""
+        """Adopt the change that the last loss was computed for; without this call, it is dropped."""
         self.inputs |= self._new_inputs
         self.loss = self._new_loss
 
@@ -52,7 +52,7 @@ class CachedForward:
 
 
 def parts(net: nn.Module) -> list[nn.Module]:
-    """The parts that a network runs one after the other; all but ``nn.Sequential`` is one part."""
+    """The parts that a network runs in sequence; anything but an ``nn.Sequential`` is one part."""
     if type(net) is not nn.Sequential:
         return [net]
     return [part for child in net for part in parts(child)]

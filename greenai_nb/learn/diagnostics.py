@@ -1,7 +1,7 @@
-"""Whether chains have mixed, and how much their draws are worth: thin functions over ArviZ.
+"""Whether chains have mixed, and how much their draws are worth: thin wrappers around ArviZ.
 
-The draws of a quantity are an array of chains by draws: a weight, a loss or an accuracy, read at every
-look of several chains that differ in seed and, better, in start.
+The draws of a quantity are an array of chains by draws: a weight, a loss or an accuracy, recorded at
+every evaluation of several chains that differ in seed and, better, in start.
 
 Source: Vehtari et al., *Rank-normalization, folding, and localization: an improved R-hat*, Bayesian
 Analysis 16 (2021); Geyer, *Practical Markov chain Monte Carlo* (1992), section 3.3.
@@ -21,7 +21,7 @@ TAIL = (0.05, 0.95)
 
 
 def summary(draws: Mapping[str, Float[Array, "chains draws"]]) -> pd.DataFrame:
-    """Mean, sd, and what several chains say about their error, one row a quantity.
+    """Mean, sd, and what several chains say about their error, one row per quantity.
 
     ``mcse`` is the Monte Carlo standard error of the mean, sd / sqrt(ESS); ``ess_bulk`` and ``ess_tail``
     are the numbers of independent draws that would estimate the middle, and the 5 and 95 percent
@@ -53,7 +53,7 @@ def summary(draws: Mapping[str, Float[Array, "chains draws"]]) -> pd.DataFrame:
 
 
 def _chains(name: str, draws: Float[Array, "chains draws"]) -> Float[Array, "chains draws"]:
-    """The draws in double precision, once they are chains of one length and finite."""
+    """The draws in double precision, once checked to be finite chains of one length."""
     lengths = sorted({len(np.atleast_1d(chain)) for chain in draws})
     if len(lengths) > 1:
         unequal = f"{name} must be chains of one length, got lengths {lengths}"

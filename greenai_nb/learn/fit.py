@@ -1,4 +1,4 @@
-"""What training returns, whichever way it went, and one fit for each seed."""
+"""What training returns, whichever trainer ran, and fits for several seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +64,7 @@ def over_seeds(
 
 
 def accuracy(net: nn.Module, split: Split) -> float:
-    """Share of a split's images that the network puts in the right class."""
+    """Share of a split's images that the network classifies correctly."""
     was_training = net.training
     net.eval()
     with torch.inference_mode():

@@ -17,13 +17,13 @@ LEAST_CONTRAST = 0.15
 
 @torch.no_grad()
 def start_sparse(net: nn.Sequential, noise: float = 0.0) -> nn.Sequential:
-    """Set the weights of ``mlp`` to a sparse start, in place; gives the network back.
+    """Set the weights of ``mlp`` to a sparse start, in place, and return the network.
 
-    Hidden weights are zero; hidden unit h feeds class h mod 10 alone, with the signs of every
-    second ten units turned. A draw from the prior, as on the slides, has the same limit distribution,
-    but a network of near-zero weights passes no signal on and takes far longer to leave.
+    Hidden weights are zero; hidden unit h feeds class h mod 10 alone, with opposite signs in every
+    second ten units. A start drawn from the prior, as on the slides, has the same limit distribution,
+    but a network of near-zero weights passes no signal on, and leaving it takes far longer.
 
-    Units h and h + 20 start as copies. Proposals to one weight tell them apart, gradients never do:
+    Units h and h + 20 start as copies. Proposals to single weights separate them, gradients never do:
     a gradient trainer needs hidden weights with normal ``noise`` of this standard deviation.
     """
     non_negative(noise=noise)
@@ -45,11 +45,11 @@ def start_sparse(net: nn.Sequential, noise: float = 0.0) -> nn.Sequential:
 def start_from_patches(
     net: nn.Sequential, images: Float[Tensor, "images 1 height width"], seed: int = 0
 ) -> nn.Sequential:
-    """Set the filters of ``shallow_cnn`` to k-means centres of patches, in place, and give it back.
+    """Set the filters of ``shallow_cnn`` to k-means centres of patches, in place, and return it.
 
-    Patches are drawn from the images, without their labels; those of little contrast are left out, and
-    the others have mean zero and norm one, as the centres have. A binary layer takes the signs of the
-    centres at the size 1 / sqrt(fan-in), which keeps the norm. Biases and output weights are zero.
+    Patches are drawn from the images, without their labels; those of low contrast are left out, and
+    the others have mean zero and norm one, like the centres. A binary layer takes the signs of the
+    centres times 1 / sqrt(fan-in), which keeps the norm. Biases and output weights are zero.
     Source: Coates and Ng, *Learning feature representations with k-means* (2012).
     """
     from sklearn.cluster import KMeans

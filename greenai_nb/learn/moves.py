@@ -1,7 +1,7 @@
 """The moves of an accept-reject chain: which weights are selected, and how new values are proposed.
 
 A *selection* draws a set of weights of one parameter without looking at their values. The chance of
-selecting the same set is then equal on the way there and back, and cancels in the acceptance ratio.
+selecting a given set is then the same for a move and its reverse, and cancels in the acceptance ratio.
 
 A *proposal* is a distribution q(w' | w). If q(w' | w) = q(w | w') it is symmetric and drops out of the
 acceptance ratio; otherwise the ratio needs ``log_density``. Symmetry is the condition, not a mean of
@@ -25,7 +25,7 @@ from greenai_nb.theory.prior import Prior
 
 Values = Float[Array, " weights"]
 Parameters = Mapping[str, Tensor]
-Selected = tuple[str, Int64[Array, " selected"]]  # a parameter's name, and places in it, flattened
+Selected = tuple[str, Int64[Array, " selected"]]  # a parameter's name, and flat indices into it
 
 
 class Proposal(Protocol):
@@ -84,8 +84,8 @@ class StudentStep:
 class ScaleMixture:
     """A normal step of random size, w' = w + step 10^u z with u ~ U(-decades, decades).
 
-    All weights of a move share u, so whole units are moved a little as well as a lot; no step size need
-    be tuned to better than ``decades`` powers of ten. Raises ``ValueError`` unless step is positive and
+    All weights of a move share u, so whole units are moved a little as well as a lot; the step needs
+    tuning only to within ``decades`` powers of ten. Raises ``ValueError`` unless step is positive and
     decades not negative. Source: a mixture of symmetric kernels, Tierney (1994), section 2.4.
     """
 
@@ -105,9 +105,9 @@ class ScaleMixture:
 
 @dataclass(frozen=True)
 class Redraw:
-    """A draw from a prior without a look at the old value, q(w' | w) = prod_j pi(w'_j).
+    """A draw from a prior that ignores the old value, q(w' | w) = prod_j pi(w'_j).
 
-    Under the same prior the chain's ratio is the data's alone, as prior and proposal cancel; weights die
+    If it is the chain's prior, it cancels with the proposal and only the data remain; weights die
     (return to near zero) and are born again. Not symmetric. Source: Hastings (1970), section 2.
     """
 
@@ -125,7 +125,7 @@ class Redraw:
 
 @dataclass(frozen=True)
 class SignFlip:
-    """The opposite sign, w' = -w: the one move there is for a binary weight.
+    """The opposite sign, w' = -w: the only move of a binary weight.
 
     Symmetric, as the flip undoes itself. Source: the slides' w^bin; Metropolis et al. (1953) on spins.
     """
@@ -141,7 +141,7 @@ class Selection(Protocol):
     """A distribution over sets of weights; ``parameter`` is a name as in ``net.named_parameters()``.
 
     ``check`` raises ``ValueError`` where the network has no such weights. ``draw`` gives the name, and
-    places of distinct weights in the flattened parameter.
+    flat indices of distinct weights.
     """
 
     @property
@@ -225,7 +225,7 @@ class Move:
 
 
 def named(name: str, weights: Parameters) -> Tensor:
-    """The parameter of that name; ``ValueError`` names those that there are."""
+    """The parameter of that name; ``ValueError`` lists those that exist."""
     if name not in weights:
         raise ValueError(f"the network has no parameter {name!r}, it has {', '.join(weights)}")
     return weights[name]

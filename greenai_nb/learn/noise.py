@@ -1,4 +1,4 @@
-"""Networks with noise from a prior on their real weights, whose loss is what the bound compares with."""
+"""Networks with noise from a prior added to their real weights: the bound compares with their loss."""
 
 import copy
 
@@ -19,7 +19,7 @@ from greenai_nb.theory.prior import Prior
 def smear(net: nn.Module, prior: Prior, generator: np.random.Generator) -> nn.Module:
     """A copy of a network with a draw from the prior added to each real weight and each scale.
 
-    Signs stay, unless the noise makes a unit's scale negative, which turns all of its signs.
+    Signs stay, unless the noise makes a unit's scale negative, which flips all of its signs.
     """
 
     def noise(like: Tensor) -> Tensor:

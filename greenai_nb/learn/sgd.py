@@ -1,4 +1,4 @@
-"""Training by gradients, the opponent: minimise the loss over the weights, min_theta l(theta).
+"""Training by gradients, the opponent of accept-reject: minimise the loss, min_theta l(theta).
 
 A network with binary layers is trained by BinaryConnect: the gradient g is taken at the signs and moves
 the latent weights, which are clipped,
@@ -48,14 +48,14 @@ def fit_sgd(
     step of l1 |w|_1, which moves every real weight matrix towards zero by learning_rate * l1 and stops
     at zero: w <- sign(w) max(|w| - eta l1, 0). Latent weights of binary layers are clipped.
 
-    With ``patience`` training stops once the validation accuracy has not risen for so many epochs,
+    With ``patience`` training stops once the validation accuracy has not risen for that many epochs,
     and the network is that of its best epoch. The rate still falls to zero at ``epochs``, so a run that
     stops early has not seen the small rates of the end.
 
     ``seed`` orders the images; the start is the network as given. A keyboard interrupt after the first
-    epoch returns what the finished epochs gave. Warns of hidden units that start as copies, which
-    gradients keep alike, and of a loss that is no longer a number. Raises ``ValueError`` before any
-    training for a setting out of range, a label that is no class, and images or a start with NaN or
+    epoch returns the result of the finished epochs. Warns of hidden units that start as copies, which
+    gradients keep identical, and of a loss that is no longer a number. Raises ``ValueError`` before any
+    training for a setting out of range, a label that is not a class, and images or a start with NaN or
     infinity, for a network without weights to train, and what ``copied`` raises.
     Source: Robbins and Monro (1951); Parikh and Boyd, *Proximal algorithms* (2014), section 4.2.
     """
@@ -98,14 +98,14 @@ def fit_sgd(
         interrupted, left = True, f"the network is as it was after epoch {best_epoch}"
         warnings.warn(f"interrupted in epoch {len(rows) + 1} of {epochs}: {left}", stacklevel=3)
     if not math.isfinite(loss := rows[-1]["loss"]):
-        diverges = f"learning_rate={learning_rate:g} diverges, take a smaller one"
+        diverges = f"learning_rate={learning_rate:g} diverges: take a smaller one"
         warnings.warn(f"the loss is {loss} after epoch {len(rows)}: {diverges}", stacklevel=3)
     net.load_state_dict(best_state)
     return Fit(net.eval(), pd.DataFrame(rows), settings, interrupted=interrupted)
 
 
 class _Descent:
-    """Steps w <- w - eta g: torch's own SGD does the same, and loads a compiler of 70 MB first."""
+    """Steps w <- w - eta g: torch's own SGD does the same, but first loads a compiler of 70 MB."""
 
     def __init__(self, net: nn.Module, l1: float) -> None:
         self.net, self.l1 = net, l1
@@ -116,7 +116,7 @@ class _Descent:
     def epoch(
         self, images: Tensor, labels: Tensor, order: Sequence[Tensor], rates: Sequence[float]
     ) -> float:
-        """One step for each batch, in order; the mean loss on the way."""
+        """Take one step per batch, in order; returns the mean loss along the way."""
         losses = []
         for chosen, rate in zip(order, rates, strict=True):
             loss = functional.cross_entropy(self.net(images[chosen]), labels[chosen])

@@ -1,4 +1,4 @@
-"""Trainings remembered: results under a hash of all that determines them, in files without pickle.
+"""A cache of trainings: each result in a file, without pickle, under a hash of all that determines it.
 
 A training is determined by the images and labels, the network as given, the settings with their seed,
 the source of the trainer and of the network's layers, the processor, the versions of torch, numpy and
@@ -6,9 +6,9 @@ numba, torch's default type and its number of threads. Two notebooks that ask fo
 it, and a cell that is run again gets it back at once.
 
 Files lie in the folder that GREENAI_STORE names (``off`` remembers nothing), or in the user's cache. One
-that is damaged, or is another result's, is left aside with a warning; where a file cannot be written,
-the work is done all the same. Fits that an interrupt cut short are not kept. Where GREENAI_TRAINED_SINCE
-is set, a time in seconds since 1970, only later results count.
+that is damaged, or holds another result, is set aside with a warning; where a file cannot be written,
+the work is done anyway. Fits cut short by an interrupt are not kept. If GREENAI_TRAINED_SINCE is set, a
+time in seconds since 1970, only later results count.
 """
 
 import functools
@@ -49,10 +49,10 @@ Result = TypeVar("Result", Fit, pd.DataFrame)
 
 
 def remembered(work: Callable[P, Result]) -> Callable[P, Result]:
-    """A function that does only what it has not done before.
+    """Wrap a function so that it returns stored results instead of computing them again.
 
-    It takes a network, or a fit, first, and gives a fit or a table. ``Fit.remembered`` says whether a
-    fit was there already.
+    It takes a network, or a fit, first, and returns a fit or a table. ``Fit.remembered`` says whether
+    a fit came from the store.
     """
 
     @functools.wraps(work)
@@ -92,7 +92,7 @@ def folder() -> Path | None:
 
 
 def _key(work: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
-    """The hash of all that determines a result; None where some of it cannot be told."""
+    """The hash of all that determines a result; None where part of it cannot be hashed."""
     total, modules = hashlib.sha256(), {work.__module__}
     try:
         for piece in _pieces(dict(arguments), modules):
@@ -108,10 +108,10 @@ def _key(work: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
 
 
 def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
-    """Bytes that tell a value from every other; the package's modules that it runs go to ``modules``.
+    """Bytes that identify a value; the package's modules that it runs are added to ``modules``.
 
-    Raises ``TypeError`` for what has no such form: also for functions, classes and hooks from outside
-    the package and torch, which may read names that no key can know.
+    Raises ``TypeError`` for what has no such form, and for functions, classes and hooks from outside
+    the package and torch, which may read variables that no key can cover.
     """
     yield f"<{type(value).__name__}>".encode()
     match value:
@@ -159,7 +159,7 @@ def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Wait while another run does the same; where no lock can be had, go on without one."""
+    """Wait while another run does the same training; where locking fails, go on without a lock."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_suffix(".lock"))
@@ -169,7 +169,7 @@ def _alone(path: Path) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:
             if is_interactive():
-                print("another run trains the same network: waiting for it")
+                print("another run is training the same network: waiting for it")
             lock.acquire()
     except OSError as error:
         warnings.warn(f"trainings cannot be kept in {path.parent} ({error.strerror})", stacklevel=4)
@@ -183,7 +183,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, result: Fit | pd.DataFrame) -> None:
-    """Keep a result, and forget what nobody has asked for in a month."""
+    """Store a result, and delete those that nobody has asked for in a month."""
     about: dict[str, Any] = {"key": path.stem, "made": time.time()}
     tables, arrays = dict[str, pd.DataFrame](), dict[str, Array]()
     if isinstance(result, Fit):
@@ -213,7 +213,7 @@ def _column(values: pd.Series) -> Array:
 
 
 def _read(path: Path, net: Any) -> Any:
-    """The result in a file, a fit's network as a copy of ``net``; None where there is none to be had."""
+    """The result in a file, a fit's network as a copy of ``net``; None where there is none."""
     if not path.is_file():
         return None
     try:
@@ -223,7 +223,7 @@ def _read(path: Path, net: Any) -> Any:
         if about["key"] != path.stem:
             raise ValueError("it is another training's")
         result = _unpacked(arrays, about, net)
-    except Exception as error:  # of zip's, numpy's, JSON's or our own kind, by where the damage is
+    except Exception as error:  # from zip, numpy, JSON or us, by where the damage is
         aside = path.with_suffix(".damaged")
         warnings.warn(f"a training that was kept cannot be read ({error}): see {aside}", stacklevel=4)
         with suppress(OSError):
@@ -231,7 +231,7 @@ def _read(path: Path, net: Any) -> Any:
         return None
     if about["made"] < float(os.environ.get(SINCE_VARIABLE, "-inf")):
         return None
-    with suppress(OSError):  # a folder that may only be read
+    with suppress(OSError):  # the folder may be read-only
         os.utime(path)
     return result
 

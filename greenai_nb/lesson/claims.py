@@ -21,6 +21,7 @@ from greenai_nb.intervals import Estimate, student_interval, welch_interval
 from greenai_nb.lesson.project import root
 
 MIN_SEEDS = 3
+COUNTED = ("points", "nats", "months")  # units with a singular
 HOLDS, FAILS, UNDECIDED, RECORDED = "holds", "fails", "undecided", "recorded"
 FEW = f"a verdict needs {MIN_SEEDS} repetitions or more"
 
@@ -37,8 +38,8 @@ class Amendment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A sentence that numbers can confirm or contradict.
 
-    A ``clock`` is judged only where the machine was quiet. ``equivalence`` says that two things cost
-    the same up to the bounds; it holds where the whole interval of their ratio lies within these. An
+    A claim about a ``clock`` is judged only if the machine was quiet. ``equivalence`` says that two
+    things cost the same; it holds if the whole interval of their ratio lies within the bounds. An
     identity follows from a definition or a theorem, and a run checks the code; an experiment could
     have come out otherwise. ``bound`` says how the bounds were chosen.
     """
@@ -63,11 +64,15 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def expected(self) -> str:
         """The interval in words."""
         if math.isinf(self.at_least):
-            return f"at most {plain(self.at_most)} {self.unit}".strip()
+            return f"at most {self._amount(self.at_most)}"
         if math.isinf(self.at_most):
-            return f"at least {plain(self.at_least)} {self.unit}".strip()
-        ends = f"{plain(self.at_least)} to {plain(self.at_most)} {self.unit}".strip()
+            return f"at least {self._amount(self.at_least)}"
+        ends = f"{plain(self.at_least)} to {self._amount(self.at_most)}"
         return f"the same, within {ends}" if self.equivalence else ends
+
+    def _amount(self, bound: float) -> str:
+        unit = self.unit.removesuffix("s") if bound == 1 and self.unit in COUNTED else self.unit
+        return f"{plain(bound)} {unit}".strip()
 
     def fault(self, profiles: Sequence[str]) -> str:
         """What is wrong with the claim, in words; empty where nothing is."""
@@ -87,7 +92,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Obtained:
-    """A metric's mean with its interval, the verdict, and the reason where it was not judged."""
+    """A metric's mean with its interval, the verdict, and the reason if it was not judged."""
 
     value: float
     low: float
@@ -98,7 +103,7 @@ class Obtained:
 
 
 def load_claims(path: Path | None = None) -> dict[str, Claim]:
-    """Read the claims by id. Raises ``UsageError`` where one is not complete or makes no sense."""
+    """Read the claims by id. Raises ``UsageError`` if one is incomplete or makes no sense."""
     path = path or root() / "claims.yaml"
     content = path.read_bytes() if path.is_file() else None
     profiles = sorted(file.stem for file in path.parent.glob("notebooks/profiles/*.yaml"))
@@ -112,7 +117,7 @@ def _claims(path: Path, content: bytes | None, profiles: tuple[str, ...]) -> dic
         if fault := claim.fault(profiles):
             raise UsageError(f"claim {claim.id} in {path.name} {fault}")
         if claim.id in claims:
-            raise UsageError(f"claim {claim.id} stands twice in {path.name}.")
+            raise UsageError(f"claim {claim.id} appears twice in {path.name}.")
         claims[claim.id] = claim
     return claims
 
@@ -124,19 +129,19 @@ def judge(
     minus: Sequence[float] | None = None,
     reduced: str = "",
 ) -> Obtained:
-    """Hold an estimate, one value a repetition, or an exact number, against what the claim expects.
+    """Judge a claim by an estimate, by one value for each repetition, or by an exact number.
 
     It *holds* if the whole interval lies where the claim says, *fails* if none of it does, and is
-    *undecided* between, from fewer than three repetitions, and where the estimate is in doubt. At
-    profiles that are too small to judge by, and in a run that is ``reduced``, which says how, it is
-    *recorded*. With ``minus`` the values' mean is taken less the mean of those. Raises ``UsageError``
-    where a claim on what varies gets a bare number, or a clock no word on the machine.
+    *undecided* in between, with fewer than three repetitions, or if the estimate is in doubt. At
+    profiles that are too small to judge by, and in a smaller run (``reduced`` says how), it is only
+    *recorded*. With ``minus``, the mean of those values is subtracted. Raises ``UsageError`` if a
+    measured claim gets a bare number, or one about a clock anything but an ``Estimate``.
     """
     if claim.clock and not isinstance(values, Estimate):
         raise UsageError(f"claim {claim.id} is about a clock: judge it by an Estimate of compare")
     is_exact = not isinstance(values, Estimate) and np.ndim(values) == 0
     if claim.provenance == "measured" and is_exact:
-        raise UsageError(f"claim {claim.id} is measured: judge it by a list, one value a repetition")
+        raise UsageError(f"claim {claim.id} is measured: judge it by a list, one value per repetition")
     got, reason = _estimate(values, minus), ""
     if profile not in claim.judged_at:
         verdict = RECORDED
@@ -168,5 +173,5 @@ def _estimate(values: float | Sequence[float] | Estimate, minus: Sequence[float]
 
 
 def plain(number: float) -> str:
-    """A number as a person writes it: a count whole, another one short."""
+    """A number as a person writes it: whole numbers in full, others with five digits."""
     return f"{number:.0f}" if math.isfinite(number) and number == round(number) else f"{number:.5g}"

@@ -1,8 +1,8 @@
 """Exercises that answer: not started, wrong with the smallest counter-example, or right.
 
 ``notebooks/solutions/<notebook>.py`` holds a function for each exercise, with the hint as docstring. Its
-``CASES`` are the arguments to try, smallest first. Its ``MISCONCEPTIONS`` are functions that go wrong as
-people do; a reader whose function does the same on all cases is told their docstring.
+``CASES`` are the arguments to try, smallest first. Its ``MISCONCEPTIONS`` are functions with common
+mistakes; a reader whose function behaves like one of them on all cases is shown its docstring.
 """
 
 import inspect
@@ -27,7 +27,7 @@ MAX_LINES = 20
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise as its solutions file has it."""
+    """An exercise as its solutions file defines it."""
 
     name: str
     solution: Function
@@ -53,7 +53,7 @@ def exercise(notebook: str, answer: Function, help: str = "", seconds: float = S
     known = exercises_of(notebook)
     name = getattr(answer, "__name__", "")
     if name not in known:
-        print(f"wrong: expected a function of the name {' or '.join(known)}, got {answer!r}")
+        print(f"wrong: expected a function named {' or '.join(known)}, got {answer!r}")
         return
     verdict = judge(known[name], answer, seconds)
     print(f"{verdict.word}: {verdict.sentences}")
@@ -69,7 +69,7 @@ def exercise(notebook: str, answer: Function, help: str = "", seconds: float = S
 
 
 def judge(asked: Exercise, answer: Function, seconds: float = SECONDS) -> Verdict:
-    """The verdict on a function. An error in it is an answer, not a failure here."""
+    """The verdict on a function; an error that it raises is an answer like any other."""
     results = run_cases(answer, [asked.solution, *asked.misconceptions], asked.cases, seconds)
     first = next((index for index, result in enumerate(results) if 0 not in result.agrees_with), None)
     if first is None:

@@ -41,9 +41,9 @@ class Raised:
 def run_cases(
     answer: Function, known: Sequence[Function], cases: Sequence[Case], seconds: float
 ) -> list[CaseResult]:
-    """Run a function on cases in order, as far as it gets within a time.
+    """Run a function on cases in order, as far as it gets within a time limit.
 
-    It is compared with the ``known`` functions, the right one first. Where it was stopped, or ended the
+    It is compared with the ``known`` functions, the right one first. If it was stopped, or ended the
     process, the last result is of the case in which that happened.
     """
 
@@ -62,11 +62,11 @@ def run_cases(
             printed = ""
         elif isinstance(message, str):
             printed += message
-    return results[: len(cases)]  # an end after the last answer takes nothing away
+    return results[: len(cases)]  # ending the process after the last case changes nothing
 
 
 def same(got: Any, expected: Any) -> bool:
-    """Whether two results are equal, numbers up to rounding; lists, tuples and arrays are alike."""
+    """Whether two results are equal, numbers up to rounding; lists, tuples and arrays count as alike."""
     if isinstance(got, Raised) or isinstance(expected, Raised):
         return getattr(got, "kind", None) == getattr(expected, "kind", None)
     try:
@@ -90,7 +90,7 @@ def _compared(answer: Function, known: Sequence[Function], case: Case, send: Sen
         outcome = _outcome(got, expected[0])
     if 0 in agrees_with and not same(given, case):
         changed = ", ".join(map(_shown, given))
-        outcome = f"gave the right result, but turned what it got into ({changed}): work on a copy"
+        outcome = f"gave the right result, but changed its arguments to ({changed}): work on a copy"
         agrees_with = frozenset()
     return CaseResult(outcome, agrees_with)
 
@@ -110,7 +110,7 @@ def _outcome(got: Any, right: Any) -> str:
         return f"raised {got.kind}" + (f": {got.message}" if got.message else "")
     shown, expected = _shown(got), _shown(right)
     if got is None:
-        return f"gave None, should be {expected}: does every way through it end with a return?"
+        return f"gave None, should be {expected}: does every path through it end with a return?"
     if shown == expected:
         shown, expected = (f"{_shown(x, repr):.{MAX_CHARS}} ({type(x).__name__})" for x in (got, right))
     return f"gave {shown}, should be {expected}"
@@ -119,7 +119,7 @@ def _outcome(got: Any, right: Any) -> str:
 def _shown(value: Any, words: Callable[[Any], str] | None = None) -> str:
     try:
         return " ".join((words or _Short().repr)(value).split())
-    except Exception:  # its own, or that of a number of too many digits
+    except Exception:  # its own error, or that of a number with too many digits
         return f"something of type {type(value).__name__} that cannot be shown"
 
 
@@ -142,7 +142,7 @@ class _Printer(io.TextIOBase):
         self.send, self.left = send, MAX_PRINTED
 
     def write(self, text: str) -> int:
-        if beginning := "".join(text[: self.left]):  # bytes are a TypeError here, as in a file of texts
+        if beginning := "".join(text[: self.left]):  # bytes are a TypeError here, as in a text file
             self.send(beginning)
             self.left -= len(beginning)
         return len(text)

@@ -19,15 +19,15 @@ from greenai_nb.machine import is_interactive, peak_ram_mb
 INJECTED = "# Parameters"  # how papermill begins the cell that it adds
 ASSIGNED = re.compile(r"^(\w+) = ", re.MULTILINE)
 
-_reduced = ""  # how the run at hand is smaller than its profile, as the last check found
+_reduced = ""  # how this run is smaller than its profile, as the last check found
 
 
 def check(namespace: Mapping[str, Any]) -> Any:
     """Validate a notebook's parameters and return them, cast, as a frozen object.
 
     Call it as ``P = check(globals())`` in the cell below the parameters. The types, ranges and
-    names come from the parameters cell itself. A wrong value, or a name that was set between that
-    cell and this call and is no parameter, raises ``UsageError`` here, before anything is computed.
+    names come from the parameters cell itself. A wrong value, or a name set between that cell
+    and this call that is not a parameter, raises ``UsageError`` here, before anything is computed.
     """
     cells = _executed_cells(namespace)
     last = max((index for index, cell in enumerate(cells) if is_parameters_cell(cell)), default=None)
@@ -39,7 +39,7 @@ def check(namespace: Mapping[str, Any]) -> Any:
     values = resolve(parameters, {name: namespace.get(name) for name in names}, "this notebook")
     stamp, full = _stamp(), {name: parameter.default for name, parameter in parameters.items()}
     _print_values(values, full, stamp)
-    if is_interactive():  # a reader may have edited the cell, whose defaults are then no measure
+    if is_interactive():  # a reader may have edited the cell, and with it the defaults
         full |= stamp.get("parameters", {})
     global _reduced
     _reduced = reductions(values, full | profile_values(current_notebook() or ""))
@@ -60,9 +60,9 @@ def claim(
 ) -> None:
     """Judge a claim of ``claims.yaml`` and show the verdict.
 
-    It is judged by one number a seed, by an estimate with its interval, or, where nothing varies, by a
-    number. With ``minus`` it is judged by the difference of two means, over seeds that need not be
-    paired. What was measured needs an interval, and a clock an estimate that knows the machine.
+    It is judged by one number for each seed, by an estimate with its interval, or, if nothing varies,
+    by a single number. With ``minus`` it is judged by the difference of two means, over seeds that need
+    not be paired. A measurement needs an interval, and a clock an ``Estimate`` that knows the machine.
     """
     known = claims.load_claims()
     if claim_id not in known:
@@ -116,8 +116,8 @@ def receipt(reading: Any, fits: Iterable[Any] = (), **operations: float) -> None
 def _executed_cells(namespace: Mapping[str, Any]) -> list[str]:
     """The code cells that have run, in order.
 
-    nbval leaves IPython's history empty; there the texts that Python keeps for its tracebacks serve,
-    which know the time of a file and none of a cell.
+    nbval leaves IPython's history empty; then the sources that Python caches for its tracebacks are
+    used, in which a file has a time of modification and a cell has none.
     """
     history = [cell for cell in namespace.get("In", ()) if cell]
     texts = (cached for cached in linecache.cache.values() if len(cached) > 1 and cached[1] is None)

@@ -1,14 +1,14 @@
 """Typed notebook parameters, read from the notebook's own ``parameters`` cell.
 
-The cell holds annotated literals only, one a line, each with a comment that says what it is and,
+The cell holds annotated literals only, one per line, each with a comment that says what it is and,
 after *in* or *one of*, what it may be:
 
     proposals: int = 100_000  # steps of the chain, in [10, 10_000_000]
     rule: str = "by_layer"  # which weights go first, one of {"by_layer", "by_network"}
 
-Types are ``int``, ``float``, ``bool``, ``str`` and lists of them; a range holds for each item. A list
-has at least one item, unless its comment says that it *may be empty*, and seeds are all different. A
-text whose comment speaks of a *folder* or a *file* is the path of one.
+Types are ``int``, ``float``, ``bool``, ``str`` and lists of them; a range applies to each item. A list
+has at least one item, unless its comment says that it *may be empty*, and seeds must all differ. A
+text whose comment mentions a *folder* or a *file* is the path of one.
 """
 
 import ast
@@ -29,7 +29,7 @@ RANGE = re.compile(r"\bin \[([^,\]]+),([^,\]]+)\]")
 HALF_OPEN = re.compile(r"\bin (?:\([^,)\]]+,[^,)\]]+[\])]|\[[^,)\]]+,[^,)\]]+\))")
 CHOICES = re.compile(r"\bone of (\{.+\})")
 PATH = re.compile(r"\b(folder|file)\b")
-NO_SIZES = {"seed", "threads", "workers"}  # a smaller one makes no smaller run
+NO_SIZES = {"seed", "threads", "workers"}  # a smaller value makes no smaller run
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Parameter:
         return self.kind == "str" and bool(PATH.search(self.help))
 
     def cast(self, value: Any) -> Any:
-        """Turn a value, or a text from a command line, into this type. ``UsageError`` if it is none."""
+        """Turn a value, or a text from a command line, into this type. ``UsageError`` if that fails."""
         if self.items and isinstance(value, str):
             value = _split_list(value)
         expected = f"expected {self.expected} ({self.help}). The default is {self.default!r}."
@@ -117,7 +117,7 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
 
 
 def reductions(values: Mapping[str, Any], full: Mapping[str, Any]) -> str:
-    """How values make a smaller run than those of the profile: counts below, or shorter lists."""
+    """How values make a smaller run than those of the profile: smaller counts, or shorter lists."""
     said = []
     for name, value in values.items():
         size, whole = value, full.get(name)

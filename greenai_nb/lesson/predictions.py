@@ -30,9 +30,9 @@ PREDICTIONS = ReaderFile("my_predictions.json", "your record of predictions", Pr
 def predict(question: str, statement: str, probability: float | None) -> None:
     """Store a reader's probability of a statement under the name ``question``.
 
-    A prediction of a question that has been settled is final. Raises ``UsageError`` unless the
-    probability is ``None``, not given yet, or lies in [0.01, 0.99]: certainty costs infinitely
-    much when it is wrong.
+    Once a question has been settled, its prediction is final. Raises ``UsageError`` unless the
+    probability is ``None`` (not given yet) or lies in [0.01, 0.99]: certainty that proves wrong has
+    an infinite loss.
     """
     print(f"statement: {statement}")
     if probability is None:

@@ -25,8 +25,8 @@ STAMP = "greenai"  # the notebook metadata in which the runner says what made th
 def root() -> Path:
     """The folder of the walk: ``GREENAI_ROOT``, a checkout above the package, or a workspace above here.
 
-    Without any of these it is the walk that came with the package. Raises ``UsageError`` where that is
-    missing, too, and where ``GREENAI_ROOT`` names no walk.
+    Without any of these it is the walk that came with the package. Raises ``UsageError`` if that is
+    missing too, or if ``GREENAI_ROOT`` names no walk.
     """
     if asked := os.environ.get(ROOT_VARIABLE):
         given = Path(asked).expanduser().resolve()
@@ -50,7 +50,7 @@ def _packaged() -> list[Path]:
 
 
 def home() -> Path:
-    """Where results and workspaces go: beside the walk, or here where it came with the package."""
+    """Where results and workspaces go: beside the walk, or here if it came with the package."""
     return Path.cwd() if root() in _packaged() else root()
 
 
@@ -65,12 +65,12 @@ def profile() -> str:
 
 
 def read_profile(folder: Path, name: str) -> dict[str, dict[str, Any]]:
-    """Parameters by notebook, and under ``all`` those of every notebook, in a folder of notebooks."""
+    """A profile in a folder of notebooks: parameters by notebook, and under ``all`` those of all."""
     return read_as(folder / "profiles" / f"{name}.yaml", dict[str, dict[str, Any]])
 
 
 def profile_values(notebook: str) -> dict[str, Any]:
-    """What the profile at hand says of a notebook's parameters, as far as it is one of the project's."""
+    """The current profile's values for a notebook's parameters; none if the project lacks it."""
     with suppress(UsageError):
         values = read_profile(notebooks(), profile())
         return values.get(ALL, {}) | values.get(notebook, {})

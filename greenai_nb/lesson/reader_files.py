@@ -28,7 +28,7 @@ class ReaderFile:
     kind: Any
 
     def load(self) -> dict[str, Any]:
-        """All that is stored; a file that cannot be read is laid aside, and counts as empty."""
+        """All that is stored; a file that cannot be read is set aside, and counts as empty."""
         path = self._path()
         if path is None or not path.is_file():
             return {}
@@ -39,16 +39,16 @@ class ReaderFile:
             aside = next(name for name in names if not name.exists())
             with suppress(OSError):
                 path.replace(aside)
-            print(f"{error}\nSo {self.content} starts anew; what was there lies in {aside.name}.")
+            print(f"{error}\nSo {self.content} starts anew; what was there is now in {aside.name}.")
             return {}
 
     def store(self, values: Mapping[str, Any]) -> None:
-        """Replace the file; one that cannot be written is reported, and stops nothing."""
+        """Replace the file; if it cannot be written, that is reported and stops nothing."""
         try:
             if path := self._path():
                 write_atomic(path, msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n")
         except OSError as error:
-            print(f"{self.content} is not kept: {error.strerror}")
+            print(f"{self.content} is not saved: {error.strerror}")
 
     def _path(self) -> Path | None:
         return home() / self.name if is_interactive() else None

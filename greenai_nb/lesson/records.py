@@ -1,6 +1,6 @@
 """Records: the numbers of a notebook, carried out of it in its own outputs.
 
-A record is a display output of the private type below, beside a line of text for people; it
+A record is a display output of the private type below, with a line of text for people; it
 survives papermill, nbval and every export. A run gathers them into ``records.jsonl``.
 """
 
@@ -54,11 +54,11 @@ def emit(records: Iterable[Json], text: str) -> None:
 def new(name: str, value: float, unit: str, provenance: str, **judgement: Any) -> dict[str, Any]:
     """One record as a notebook knows it, with the fields of ``JUDGEMENT`` where it was judged.
 
-    A number that is not finite was not obtained and is None, since JSON has no NaN and no infinity.
+    A number that is not finite counts as not obtained and is None: JSON has no NaN and no infinity.
     Raises ``UsageError`` for an unknown provenance.
     """
     if provenance not in PROVENANCES:
-        raise UsageError(f"provenance {provenance!r} is none of {', '.join(PROVENANCES)}")
+        raise UsageError(f"provenance {provenance!r} is not one of {', '.join(PROVENANCES)}")
     made = {"name": name, "value": float(value), "unit": unit, "provenance": provenance}
     made |= dict.fromkeys(JUDGEMENT) | judgement
     return {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in made.items()}
@@ -76,9 +76,9 @@ def extract(notebook: Json, name: str, parameters: Json, profile: str) -> list[d
 
 
 def of_run(notebook: Json, name: str, defaults: Json | None = None) -> list[dict[str, Any]]:
-    """The records of a stamped notebook, with those of its whole time and memory.
+    """The records of a stamped notebook, with those of its total time and peak memory.
 
-    ``defaults`` are the values of parameters that the notebook has got since.
+    ``defaults`` are the values of parameters that were added to the notebook since.
     """
     stamp = notebook["metadata"][STAMP]
     costs = [new(cost, stamp[cost], unit, "measured") for cost, unit in COSTS]
@@ -94,11 +94,11 @@ def complete(records: Iterable[Json], name: str, parameters: Json, profile: str)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run. Raises ``UsageError`` where there are none, or a line is no record."""
+    """The records of a run. Raises ``UsageError`` if there are none, or a line is not a record."""
     path = folder / RECORDS
     content = path.read_bytes() if path.is_file() else b""
     if not content.strip():
         raise UsageError(f"no records in {folder}. Run the walk first: make run")
-    lines = enumerate(content.split(b"\n"))  # each after as many empty ones, so that errors count right
+    lines = enumerate(content.split(b"\n"))  # each after as many empty ones, to number it in errors
     found = (read_as(path, Record, b"\n" * above + line) for above, line in lines if line.strip())
     return [msgspec.structs.asdict(record) for record in found]

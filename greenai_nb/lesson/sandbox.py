@@ -1,6 +1,6 @@
 """Run a function in another process with limits on time and memory, and gather its messages.
 
-Where the system can fork, the process is a fork, which knows what this one knows and costs milliseconds.
+Where the system can fork, the process is a fork, which has all that is in memory and starts at once.
 Elsewhere, as on Windows, a new interpreter gets a copy of the function. Only Linux limits memory.
 """
 
@@ -35,13 +35,13 @@ START_S = 60.0  # for a new interpreter and its imports
 
 
 def run(work: Work, seconds: float) -> tuple[list[Any], str]:
-    """The messages that ``work`` sends, none of them None, and why it was stopped, or an empty text."""
+    """The messages that ``work`` sends (never None), and why it was stopped, or an empty text."""
     forks = "fork" in multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("fork" if forks else "spawn")
     try:
         load = (lambda: work) if forks else functools.partial(pickle.loads, cloudpickle.dumps(work))
     except Exception as error:  # whatever the reader's objects raise
-        return [], f"needs what cannot be copied ({error}): take all from the arguments"
+        return [], f"needs what cannot be copied ({error}): take everything from the arguments"
     mention_memory()
     with tempfile.TemporaryDirectory() as place:
         messages = Path(place, "messages")
@@ -69,14 +69,14 @@ def run(work: Work, seconds: float) -> tuple[list[Any], str]:
         return sent[: sent.index(DONE)], ""
     if late:
         return sent, f"had no answer after {seconds:g} s: does a loop in it never end?"
-    return sent, "ended the process in which it was tried"
+    return sent, "ended the process in which it ran"
 
 
 @functools.cache
 def mention_memory() -> None:
-    """Say once where a system sets no limit on memory."""
+    """Say once that memory is not limited, on a system that sets no limit."""
     if sys.platform != "linux":
-        print("On this system the memory of a function that is tried is not limited, only its time.")
+        print("On this system only the time of a tested function is limited, not its memory.")
 
 
 def _sent(messages: Path) -> Iterator[Any]:
@@ -87,13 +87,13 @@ def _sent(messages: Path) -> Iterator[Any]:
 
 
 def _run(load: Callable[[], Work], ready: Connection, messages: Path) -> NoReturn:
-    """Do the work in the other process, and end without what a kernel does at its end."""
+    """Do the work in the other process, and exit without the clean-up of a kernel."""
     try:
         _cut_off_from_the_kernel()
         work, first = load(), os.getpid()
 
         def send(message: Any) -> None:
-            if os.getpid() == first:  # and not a fork of it, which the work may have made
+            if os.getpid() == first:  # not in a fork that the work has made
                 with messages.open("ab") as file:
                     pickle.dump(message, file)
 
@@ -106,7 +106,7 @@ def _run(load: Callable[[], Work], ready: Connection, messages: Path) -> NoRetur
 
 
 def _end_children(pid: int | None) -> None:
-    """Kill what a process has started, in whatever session; a process that has ended has none."""
+    """Kill what a process has started, in any session; a process that has ended has no children."""
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(pid).children(recursive=True):
             child.kill()
@@ -129,10 +129,10 @@ def _cut_off_from_the_kernel() -> None:
 
         limit = psutil.Process().memory_info().data + MAX_MEMORY
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        with contextlib.suppress(ValueError):  # a lower limit holds already
+        with contextlib.suppress(ValueError):  # a lower limit is already set
             resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
     if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork: work for them would wait
+        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork: torch would wait for them
 
 
 def _no_input(*_: object) -> NoReturn:

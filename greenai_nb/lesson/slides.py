@@ -2,7 +2,6 @@
 
 import re
 from functools import cache
-from pathlib import Path
 
 import msgspec
 
@@ -38,9 +37,13 @@ class Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def slides(path: Path | None = None) -> Map:
-    """Read the map. Raises ``UsageError`` for a file that is missing, or has another form."""
-    return read_as(path or notebooks() / "slides.yaml", Map)
+def slides() -> Map:
+    """The map of this walk; a walk that follows no slides has an empty one.
+
+    Raises ``UsageError`` for a file of another form.
+    """
+    path = notebooks() / "slides.yaml"
+    return read_as(path, Map) if path.is_file() else Map([], {})
 
 
 def named(source: str) -> str:

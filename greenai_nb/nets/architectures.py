@@ -1,4 +1,4 @@
-"""Small networks of the walk; every call draws its weights from torch's current generator."""
+"""The small networks of the notebooks; every call draws its weights from torch's current generator."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from greenai_nb.nets.binary import BinaryConv2d, Sign
 Widths = Sequence[int]
 VGG_WIDTHS = (128, 128, 256, 256, 512, 512)
 
-# A convolution, and what follows it: the two in which a network differs from its binary twin.
+# A convolution and its activation: where a network differs from its binary twin.
 Kind = tuple[Callable[..., nn.Conv2d], type[nn.Module]]
 FLOAT: Kind = (partial(nn.Conv2d, bias=False), nn.ReLU)
 BINARY: Kind = (BinaryConv2d, Sign)
@@ -47,14 +47,14 @@ def vgg_small(channels: int = 3, classes: int = 10, widths: Widths = VGG_WIDTHS)
     """The VGG-small of the binary-network papers for images of 32 x 32, in float.
 
     Six 3 x 3 convolutions, with 2 x 2 max-pooling after the second, fourth and sixth, and a linear
-    layer; ``widths`` are their filters.
+    layer; ``widths`` are the numbers of filters.
     """
     layers = _pooled_convolutions((channels, *widths), FLOAT)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, classes))
 
 
 def xnor_vgg_small(channels: int = 3, classes: int = 10, widths: Widths = VGG_WIDTHS) -> nn.Sequential:
-    """The binary twin of ``vgg_small``: all convolutions but the first on signs.
+    """The binary twin of ``vgg_small``: all convolutions but the first act on signs.
 
     The last pooling and batch norm hand real numbers to the linear layer.
     """

@@ -5,7 +5,7 @@ The block of the slides, for k = 1, 2, ...
     x_k = (w_k^bin (+) sign(BNorm(x_{k-1}))) * w_k^scale ,
 
 where (+) is a linear map or a convolution of numbers that are all -1 or +1. A layer quantizes its latent
-weights, and its input if it is told to; its scaling is XNOR-Net's unless another is given.
+weights and, given an input quantizer, its input; its scaling is XNOR-Net's unless another is given.
 
 Source: Rastegari et al., *XNOR-Net* (2016), section 3; Courbariaux et al., *BinaryConnect* (2015).
 """
@@ -47,7 +47,7 @@ class BinaryLinear(nn.Linear):
 class BinaryConv2d(nn.Conv2d):
     """A convolution without bias whose latent weights act through their signs and a scale.
 
-    Quantizers and scaling as in ``BinaryLinear``. Padding adds zeros, which are no sign.
+    Quantizers and scaling as in ``BinaryLinear``. Padding adds zeros, which are not signs.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ A product of a weight and an activation is, by the kind of both,
     sign  x float     an addition or a subtraction    ``signed_additions``
     sign  x sign      an XNOR and its popcount        ``bit_operations``
 
-and a number of the output takes one for each weight behind it, those on the padding included. A float
+and each number of the output takes one per weight behind it, products with padding included. A float
 layer multiplies signs like other numbers. Comparisons are ``additions``, since they subtract; ORs and
 flips of bits are bit operations; ``integer_operations`` have 32 bits. Binary layers and signs are
 counted as they are deployed, one bit each, though torch computes them as floats.
@@ -56,17 +56,17 @@ class Numbers(NamedTuple):
 
 
 def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataFrame:
-    """Operations and bytes of a forward pass over some images in use, one row a layer.
+    """Operations and bytes of a forward pass over some images in evaluation mode, one row per layer.
 
-    Nothing is computed: the layers tell their shapes on an empty batch, or on torch's meta device where
-    ``images`` lie there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
+    Nothing is computed: the shapes come from an empty batch, or from torch's meta device where
+    ``images`` are there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
     those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
     ``number_bytes``, a sign a bit, a packed layer what it stores; weights count once, zeros included.
 
-    A layer without rule and weights counts zero, and functions inside a module's forward, such as the
-    addition of a residual, are not seen. A layer with weights that is never called has a row without
-    operations, and a warning, because a function may use its weights. Raises ``TypeError`` for images
-    that are no tensor, and by name for a layer with weights and no rule.
+    A layer without a rule or weights counts zero, and functions inside a module's forward, such as the
+    addition of a residual, are not seen. A layer with weights that is never called gets a row
+    without operations, and a warning, because a function may use its weights. Raises ``TypeError``
+    for images that are not a tensor, and for a layer with weights but no rule, which it names.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")
@@ -78,7 +78,7 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
 
 
 def leaves(net: nn.Module) -> dict[str, nn.Module]:
-    """The layers that are counted, by name. Raises ``TypeError`` for one with weights and no rule."""
+    """The layers that are counted, by name. Raises ``TypeError`` for one with weights but no rule."""
     counted, inside = dict[str, nn.Module](), set[int]()
     for name, layer in net.named_modules():
         if isinstance(layer, WHOLE):
@@ -92,7 +92,7 @@ def leaves(net: nn.Module) -> dict[str, nn.Module]:
 
 def _refuse_weights(name: str, layer: nn.Module) -> None:
     if [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
-        raise TypeError(f"{name}: {type(layer).__name__} holds weights and no rule counts them")
+        raise TypeError(f"{name}: {type(layer).__name__} holds weights but no rule counts them")
 
 
 def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
@@ -138,7 +138,7 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
 
 
 def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
-    """What one use of a packed network's stage costs; its bytes it tells itself."""
+    """What one use of a packed network's stage costs, without the bytes that it stores."""
     out = math.prod(y.shape)
     match stage:
         case packed.FloatStage():
@@ -151,7 +151,7 @@ def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
             span = 2 * stage.padding - (1 if stage.sums is None else stage.sums.shape[-1])
             sides = [(side + span) // stage.stride + 1 for side in x.shape[2:]]
             products = math.prod((x.shape[0], *sides)) * stage.weights.outputs
-            # Each product is held against a threshold, or takes the border's term; then OR and flip.
+            # Each product is compared with a threshold, or takes the border's term; then OR and flip.
             bits = 0 if stage.thresholds is None else out * (stage.pool[0] ** 2 if stage.pool else 1)
             bits += products * stage.weights.length
             scaled, shifted = (0 if each is None else out for each in (stage.scale, stage.shift))
@@ -172,7 +172,7 @@ def _seen(layer: Any, x: Numbers, y: Numbers) -> int:
 
 
 def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
-    """Rows from a copy of the network, which shares its weights, on a batch of no images."""
+    """Rows from a run of the network's copy, with shared weights, on an empty batch."""
     weights.check_shapes(net)
     twins, calls = dict[int, Any](), list[tuple[str, Numbers, Numbers]]()
     for module in net.modules():

@@ -1,18 +1,18 @@
-"""Inception-v3: a large network of dense convolutions, in branches side by side.
+"""Inception-v3: a large network of dense convolutions in parallel branches.
 
-Each block hands its input to several branches and lays their channels one behind the other. Large
-filters are taken apart: one of 5 x 5 into two of 3 x 3, for 18/25 of its cost, and one of 7 x 7 into
+Each block feeds its input to several branches and concatenates their channels. Large filters are
+factorized: one of 5 x 5 into two of 3 x 3, for 18/25 of its cost, and one of 7 x 7 into
 1 x 7 and 7 x 1, for 2/7.
 
 Source: Szegedy et al., *Rethinking the inception architecture for computer vision* (2016), table 1 and
-figures 5 to 7 and 10; widths of the branches as the authors released them, batch norm's eps as well.
+figures 5 to 7 and 10; branch widths and batch norm's eps as in the authors' release.
 """
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch import cat as concatenate
 
-# Filters and kernel; a stride, of a convolution that is not padded.
+# Filters, kernel and, for a convolution without padding, its stride.
 Step = tuple[int, int | tuple[int, int]] | tuple[int, int, int]
 
 ROW, COLUMN = (1, 7), (7, 1)
@@ -23,7 +23,7 @@ def inception_v3(classes: int = 1000) -> nn.Sequential:
     """Inception-v3 for images of 3 x 299 x 299, untrained and without the auxiliary classifier.
 
     It has 5,713,216,096 multiply-accumulates in convolutions and the linear layer, and 23,834,568
-    weights. He's initial weights keep the activations at their size.
+    weights. He initialization preserves the scale of the activations.
     """
     front = (_stem(), _narrow(192, 32), _narrow(256, 64), _narrow(288, 64), _halve(288, 384))
     middle = [_separable(inner) for inner in (128, 160, 160, 192)]
@@ -32,7 +32,7 @@ def inception_v3(classes: int = 1000) -> nn.Sequential:
 
 
 class Branches(nn.Module):
-    """Several networks on one input, their channels one behind the other."""
+    """Several networks on one input, with their channels concatenated."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """MobileNetV2: a large network made cheap by convolutions of one channel at a time.
 
-A block of the paper widens d channels t times, looks at each channel alone under a 3 x 3 filter, and
-mixes them down to d' channels without a nonlinearity; at stride 1 and d = d' the input is added again.
+A block of the paper widens d channels t times, filters each channel on its own, 3 x 3, and
+mixes them down to d' channels without a nonlinearity; at stride 1 and d = d' the input is added back.
 On an output of h x w at stride 1 it takes
 
     h w t d (d + 9 + d')
@@ -31,7 +31,7 @@ def mobilenet_v2(classes: int = 1000) -> nn.Sequential:
     """MobileNetV2 of width 1 for images of 3 x 224 x 224, untrained.
 
     It has 300,774,272 multiply-accumulates in convolutions and the linear layer, and 3,504,872 weights.
-    He's initial weights keep the activations at their size, so that no layer works on zeros.
+    He initialization preserves the scale of the activations, so that no layer works on zeros.
     """
     layers: list[nn.Module] = [_conv(3, STEM, 3, stride=2)]
     channels = STEM

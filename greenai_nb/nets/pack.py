@@ -1,9 +1,9 @@
 """Turn a trained binary network into a ``PackedNet``, layer by layer.
 
 Scale, batch norm and sign after a product of signs are folded into a threshold for each unit, and so are
-batch norm and sign after a float layer. It is found by asking those layers themselves: so both signs of
-gamma, gamma zero, ties and every rounding come out as in the float network. A batch norm without a sign
-behind it is folded into the scale.
+batch norm and sign after a float layer. It is found by evaluating those layers themselves, so that both
+signs of gamma, gamma zero, ties and every rounding agree with the float network. A batch norm without a
+sign after it is folded into the scale.
 """
 
 from collections.abc import Callable
@@ -68,13 +68,13 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
         raise PackingError("the network is in training mode: call net.eval() before pack")
     net = copied(net)
     if has_hooks(net):
-        raise PackingError("a layer has hooks, which bits cannot run: remove them before pack")
+        raise PackingError("a layer has hooks, which pack cannot convert: remove them before pack")
     layers, stages = _flat(net, ""), list[Stage]()
     while layers:
         stage, layers = _pack_first(layers, bool(stages) and _gives_signs(stages[-1]), kernel)
         stages += [stage] if stage else []
     if not any(isinstance(stage, BinaryStage) for stage in stages):
-        raise PackingError("the network has no binary layer, there is nothing to pack")
+        raise PackingError("the network has no binary layer, so there is nothing to pack")
     return PackedNet(stages)
 
 
@@ -91,7 +91,7 @@ def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage
             return _binary_stage(name, layer, rest, kernel)
         case [(name, BinaryConv2d() | BinaryLinear() as layer), *_]:
             if not layer.input_quantizer:
-                raise PackingError(f"{name}: its input is not signs, put Sign() before it")
+                raise PackingError(f"{name}: its input is not signs, so put Sign() before it")
             _check_sign(name, layer.input_quantizer)
             return ToSigns(name), layers
         case [(name, Sign() as layer), *rest]:
@@ -166,8 +166,8 @@ def _turns(
     """For each unit the least number whose sign after the layers is not that of the first, or the end.
 
     The numbers are ``searched``, from the first up to the end, and the layers see them as ``floats``.
-    Scale and batch norm round, but they keep the order of numbers, or turn it all round where gamma is
-    below zero. So a sign turns once, and halving the range finds where.
+    Scale and batch norm round, but they are monotone: they keep the order of numbers, or reverse it
+    where gamma is negative. So a sign turns at most once, and bisection finds where.
     """
 
     def positive(numbers: Int64[Array, " units"]) -> Bool[Array, " units"]:
@@ -200,8 +200,8 @@ def _factor(name: str, layer: BinaryConv2d | BinaryLinear) -> Float[Tensor, " un
     if isinstance(scaling, LearnedScale) and [factor.numel() for factor in scaling.factors] == [units]:
         return scaling.factors[0].detach().flatten().clone()
     raise PackingError(
-        f"{name}: {type(scaling).__name__} differs from place to place or with the input, and pack has "
-        "one threshold a unit. Train with MeanScale, NoScale or one learned scale a channel"
+        f"{name}: {type(scaling).__name__} varies with the position or the input, but pack has one "
+        "threshold per unit. Train with MeanScale, NoScale or one learned scale per channel"
     )
 
 
@@ -227,7 +227,7 @@ def _pool(name: str, layer: nn.MaxPool2d) -> tuple[int, int]:
 
 
 def _flat(net: nn.Sequential, prefix: str) -> Layers:
-    """All layers in order with their names, nested Sequentials opened."""
+    """All layers in order with their names, nested Sequentials flattened."""
     layers = list[tuple[str, Any]]()
     for key, layer in net.named_children():
         name = f"{prefix}{key}"

@@ -1,9 +1,9 @@
 """A binary network on bits: the same answers as its float simulation, from XOR and counting.
 
-The stages of a ``PackedNet`` hand on floats or ``Signs``. Between two signs there are only integers:
-the product of signs y, and then scale, batch norm and sign, which together ask whether y has reached a
-threshold. Zero padding adds zeros, which are no sign; a term for each position of the border makes up
-for it. The largest of several signs is their OR. ``greenai_nb.nets.pack`` builds the stages.
+The stages of a ``PackedNet`` pass on floats or ``Signs``. Between two signs there are only integers:
+the product of signs y, and then scale, batch norm and sign, which together compare y with a threshold.
+Zero padding adds zeros, which are not signs; a term for each position of the border corrects for that.
+Max-pooling of signs is their OR. ``greenai_nb.nets.pack`` builds the stages.
 
 Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), section 4.2.
 """
@@ -24,14 +24,14 @@ from greenai_nb.checks import whole
 from greenai_nb.nets.kernels.images import or_pool, reached, windows
 from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
 
-# Numbers of images that go through the stages together: few stay in the processor's cache from stage to
-# stage and many do not, while each round of calls has its price. 32 images of 32 x 32 in colour.
+# Input numbers that go through the stages together: a small batch stays in the processor's cache from
+# stage to stage, a large one takes fewer calls. This is 32 colour images of 32 x 32.
 NUMBERS_AT_ONCE = 3 * 2**15
 
 
 @dataclass(frozen=True)
 class Signs:
-    """Signs as bits: channels in the last axis, eight a byte, behind the positions of an image."""
+    """Signs as bits: channels in the last axis, eight per byte, after the positions of an image."""
 
     bits: UInt8[Array, "batch *positions bytes"]
     channels: int
@@ -77,7 +77,7 @@ class FloatStage(Stage):
 class ToSigns(Stage):
     """The sign of a float input as bits: (x >= threshold) xor flip, channel by channel.
 
-    Without thresholds, of a network's input, they are zero.
+    Without thresholds, as for a network's input, they are taken as zero.
     """
 
     thresholds: Float32[Array, " channels"] | None = None
@@ -113,10 +113,10 @@ class FlattenSigns(Stage):
 
 
 class Borders(NamedTuple):
-    """The kind of each position of an image, by which of its taps lie outside; numbers for each kind.
+    """The kind of each position of an image, by which filter taps lie outside it; numbers for each kind.
 
-    Padding adds zeros, where the product of bits takes them for -1: ``added`` is the sum of the weights
-    outside, which makes up for it; ``levels`` are thresholds with it on the other side, for the kernel.
+    Padding adds zeros, but the product of bits takes them for -1: ``added``, the sum of the weights
+    outside, corrects for that; ``levels`` are the kernel's thresholds, with it already subtracted.
     """
 
     kinds: Int32[Array, " positions"]
@@ -126,11 +126,11 @@ class Borders(NamedTuple):
 
 @dataclass(frozen=True)
 class BinaryStage(Stage):
-    """A product of signs, and what becomes of its integers.
+    """A product of signs, and what is computed from its integers.
 
     With ``thresholds`` the output is signs, (y >= threshold) xor flip; a pool before the batch norm
-    takes the OR before the flip. Without, it is scale y + shift in float, where there are such. ``sums``
-    are those of a convolution's weights over the channels.
+    takes the OR before the flip. Without, it is scale y + shift in float, each where given. ``sums`` are
+    sums of a convolution's weights over the channels.
     """
 
     weights: PackedWeights
@@ -165,7 +165,7 @@ class BinaryStage(Stage):
         return y + added[kinds].reshape(*positions[1:], -1)
 
     def _rows(self, x: Signs) -> tuple[UInt8[Array, "rows bytes"], tuple[int, ...]]:
-        """The signs that meet the weights, a row for each position, and the batch and its positions."""
+        """The signs that meet the weights, one row per position, and the shape of the rows."""
         kernel = 1 if self.sums is None else self.sums.shape[-1]
         channels = self.weights.length // kernel**2
         if x.channels != channels:
@@ -176,7 +176,7 @@ class BinaryStage(Stage):
         return rows.reshape(-1, rows.shape[-1]), rows.shape[:3]
 
     def _borders(self, positions: tuple[int, ...]) -> Borders:
-        """What holds at each position of an image of this size, computed once a size."""
+        """The border terms of an image of this size, computed once per size."""
         if positions in self.borders:
             return self.borders[positions]
         if self.sums is None:
@@ -199,7 +199,7 @@ class PackedNet:
     """A binary network as stages on bits; call it like the network that it came from.
 
     With ``threads`` above one, as in ``dataclasses.replace(net, threads=2)``, the images of a batch are
-    shared out; every thread also uses torch's own for the float layers.
+    divided among threads, each of which also uses torch's own threads for the float layers.
     """
 
     stages: Sequence[Stage]

@@ -1,4 +1,4 @@
-"""Keep a packed network in a file, without pickle: arrays in an npz, and one JSON text that orders them.
+"""Save and load packed networks without pickle: arrays in an npz, and a JSON text that describes them.
 
 The file holds what the network computes with, by layer: binary weights as bits, thresholds as integers,
 float layers as floats. It is packed for the kernel of the processor that loads it.
@@ -37,7 +37,7 @@ LAYERS = {kind.__name__: kind for kind in SETTINGS}
 
 
 class PackedFileError(ValueError):
-    """A file that is no packed network, or a damaged one."""
+    """A file that is damaged, or does not hold a packed network."""
 
 
 def save(net: PackedNet, path: Path) -> None:
@@ -64,12 +64,12 @@ def load(path: Path, kernel: str | None = None) -> PackedNet:
         if index["format"] != FORMAT:
             raise PackedFileError(f"the file has format {index['format']}, this version reads {FORMAT}")
         if arrays.pop(CHECKSUM) != _digest(arrays):
-            raise PackedFileError("it was changed after it was saved: save the network anew")
+            raise PackedFileError("it was changed after it was saved: save the network again")
         return PackedNet([_build(n, about, arrays, kernel) for n, about in enumerate(index["stages"])])
     except PackedFileError as error:
         raise PackedFileError(f"{path}: {error}") from error
-    except Exception as error:  # of zip's, numpy's, JSON's or torch's kind, by where the damage is
-        raise PackedFileError(f"{path}: this is no packed network, or it is damaged: {error}") from error
+    except Exception as error:  # from zip, numpy, JSON or torch, by where the damage is
+        raise PackedFileError(f"{path}: not a packed network, or a damaged one: {error}") from error
 
 
 def sizes(net: PackedNet) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Scales that give a product of signs its size back: none, computed from the weights, or learned.
+"""Scales that restore the magnitude of a product of signs: none, computed from the weights, or learned.
 
 A scaling is a module called with the product y, the latent weights and the layer's input before its
 sign; it returns the scaled product.
@@ -14,9 +14,9 @@ from torch.nn import functional
 
 
 def scale(weight: Float[Tensor, "units *fan_in"]) -> Float[Tensor, " units"]:
-    """Scale that makes ``scale * sign(weight)`` the nearest to the weight, alpha = mean |W|.
+    """Scale that makes ``scale * sign(weight)`` closest to the weight, alpha = mean |W|.
 
-    It minimises ||W - alpha sign(W)||^2 unit by unit; what is left is ||W||_2^2 - ||W||_1^2 / n.
+    It minimises ||W - alpha sign(W)||^2 unit by unit; the residual is ||W||_2^2 - ||W||_1^2 / n.
     Source: XNOR-Net, equation 6.
     """
     return weight.abs().flatten(1).mean(1)
@@ -37,7 +37,7 @@ class MeanScale(nn.Module):
 
 
 class MeanScaleWithInputMap(nn.Module):
-    """XNOR-Net's alpha times K, the mean size of the input under each position of the filter.
+    """XNOR-Net's alpha times K, the mean magnitude of the input under each position of the filter.
 
     A(i, j) = mean over channels of |x|, and K is A convolved with a filter of equal entries that sum
     to one, with the stride and padding of the layer. The authors' released code leaves K out.
@@ -79,5 +79,5 @@ class LearnedScale(nn.Module):
 
 
 def by_unit(numbers: Float[Tensor, " units"], y: Tensor) -> Tensor:
-    """Numbers in the shape in which they meet the units of a layer's output."""
+    """One number per unit, shaped to broadcast over a layer's output."""
     return numbers.view(-1, *[1] * (y.ndim - 2))

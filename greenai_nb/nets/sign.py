@@ -1,8 +1,8 @@
 """Signs with a gradient: three ways to train through a step.
 
-Forward they all give -1 or +1, and +1 at zero. The step has no useful gradient, so backward each
-pretends that it was something else. For a latent weight or an activation x and a gradient g of the
-loss by the sign:
+In the forward pass all give -1 or +1, and +1 at zero. The step has no useful gradient, so the
+backward pass uses that of another function. For a latent weight or an activation x and the
+gradient g of the loss with respect to the sign:
 
 | estimator            | forward                          | backward                      |
 |----------------------|----------------------------------|-------------------------------|
@@ -28,7 +28,7 @@ Estimator = Callable[[Tensor], Tensor]
 
 def plain_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """-1 where x < 0 and +1 elsewhere, zero of either sign included; its gradient is zero."""
-    # One or zero at once: torch.where on two numbers takes fifteen times as long.
+    # Writes 0 or 1 directly: torch.where on two numbers takes fifteen times as long.
     return torch.ge(x.detach(), 0, out=torch.empty_like(x)).mul_(2).sub_(1)
 
 
@@ -52,12 +52,12 @@ def _clipped(x: Tensor) -> Tensor:
 
 
 def ste_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Sign with the clipped straight-through gradient: 1 where |x| <= 1 and 0 else."""
+    """Sign with the clipped straight-through gradient: 1 where |x| <= 1, 0 elsewhere."""
     return _Sign.apply(x, _clipped)
 
 
 def approx_sign(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Sign with the gradient of a piecewise parabola, 2 - 2 |x| where |x| <= 1 and 0 else."""
+    """Sign with the gradient of a piecewise parabola, 2 - 2 |x| where |x| <= 1, 0 elsewhere."""
     return _Sign.apply(x, lambda x: (2 - 2 * x.abs()).clamp(min=0))
 
 

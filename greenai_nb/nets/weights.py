@@ -1,4 +1,4 @@
-"""A network's weights by kind, real, scale and binary, as the theorem counts them, and its copies."""
+"""A network's weights by kind (real, scale, binary) as the theorem counts them, and copies of it."""
 
 import copy
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ def binary_layers(net: nn.Module) -> list[BinaryLinear | BinaryConv2d]:
 
 
 def weights_by_kind(net: nn.Module) -> WeightKinds:
-    """Every parameter under the kind by which it acts.
+    """Every parameter of a network, sorted by the kind of weight that it acts as.
 
     A latent weight of a binary layer acts through its sign, which is binary, and through the scale
     of its unit. Learned scales are scales; all other parameters are real.
@@ -49,15 +49,15 @@ def weights_by_kind(net: nn.Module) -> WeightKinds:
 
 
 def prunable_weights(net: nn.Module) -> list[Tensor]:
-    """The real weights of two or more dimensions: what can be set to zero and be gone.
+    """The real weights of two or more dimensions, which are gone once set to zero.
 
-    Biases and batch norms are no matrices; a latent weight of zero would still act as +1.
+    Biases and batch norms are not matrices; a latent weight of zero would still act as +1.
     """
     return [weight for weight in weights_by_kind(net).real if weight.ndim > 1]
 
 
 class _Values(TorchFunctionMode):
-    """Deep copies of tensors that were computed from others hold their values alone."""
+    """Make deep copies of tensors that were computed from others hold only their values."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is Tensor.__deepcopy__ and not args[0].is_leaf:
@@ -66,7 +66,7 @@ class _Values(TorchFunctionMode):
 
 
 def twin(net: Net, copies: dict[int, Any]) -> Net:
-    """A copy of any network; ``copies`` are those that exist, by the original's id, and gets the others.
+    """A copy of any network; ``copies`` maps originals' ids to existing copies and receives the rest.
 
     Raises ``TypeError`` for a network that holds what cannot be copied.
     """
@@ -79,7 +79,7 @@ def twin(net: Net, copies: dict[int, Any]) -> Net:
 
 
 def copied(net: Net) -> Net:
-    """A copy of a network that shares nothing with it; weights that are shared inside stay shared.
+    """A copy of a network that shares nothing with it; weights shared within it stay shared.
 
     Raises ``ValueError`` unless all weights are float32 parameters of the layers themselves, and
     ``TypeError`` where the network holds what cannot be copied.
@@ -98,7 +98,7 @@ def copied(net: Net) -> Net:
 
 
 def check_shapes(net: nn.Module) -> None:
-    """Raise ``ValueError`` for a lazy layer, which has no weights before its first images."""
+    """Raise ``ValueError`` for a lazy layer, which has no weights until it sees images."""
     for name, weight in (*net.named_parameters(), *net.named_buffers()):
         if nn.parameter.is_lazy(weight):
             raise ValueError(
@@ -116,13 +116,13 @@ def _computed(layer: nn.Module) -> Iterable[str]:
 
 
 def has_hooks(net: nn.Module) -> bool:
-    """Whether a call of the network runs more than the layers themselves."""
+    """Whether a call to the network runs more than the layers themselves."""
     held = (item for layer in net.modules() for item in vars(layer).items())
     return any(hooks for name, hooks in held if name.endswith("_hooks"))
 
 
 def fold_batch_norm(net: Net) -> Net:
-    """A copy whose batch norms are plain maps x -> g x + c, computing what ``net`` does in use.
+    """A copy whose batch norms are plain maps x -> g x + c, equal to ``net`` in evaluation mode.
 
     g = gamma / sqrt(var + eps) and c = beta - g mean: the running statistics are then among the
     weights, and a loss of the network depends on nothing but its weights and the one input.

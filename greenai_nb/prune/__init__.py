@@ -1,1 +1,1 @@
-"""Pruning of trained networks: reads a Fit and never asks which trainer made it."""
+"""Pruning of trained networks, whichever trainer made them."""

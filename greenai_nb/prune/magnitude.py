@@ -1,7 +1,7 @@
 """Pruning after training: set the smallest weights to zero, without training any further.
 
-Two rules, which give very different pictures: the smallest weights of each layer, as the authors'
-code does, or the smallest of the whole network under one threshold.
+Two rules with very different results: the smallest weights of each layer, as in the authors'
+code, or the smallest of the whole network under one threshold.
 
 Source: the slides, *Robustness to pruning*; Han et al., *Learning both weights and connections for
 efficient neural networks* (2015).
@@ -24,7 +24,7 @@ Weight = Float[Tensor, "*shape"]
 
 
 def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
-    """A copy of the network without the given fraction of each weight matrix's smallest entries."""
+    """A copy of the network with the given fraction of each matrix's smallest entries set to zero."""
     pruned = copied(net)
     for weight in prunable_weights(pruned):
         weight.mul_(_masks([weight], pruned_fraction)[0])
@@ -32,7 +32,7 @@ def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
 
 
 def by_network(net: nn.Module, pruned_fraction: float) -> nn.Module:
-    """A copy of the network without the given fraction of its smallest weights, all layers together."""
+    """A copy of the network with the given fraction of its smallest weights set to zero."""
     pruned = copied(net)
     weights = prunable_weights(pruned)
     for weight, mask in zip(weights, _masks(weights, pruned_fraction), strict=True):

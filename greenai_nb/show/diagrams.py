@@ -1,6 +1,6 @@
 """Two drawn diagrams, each with its description: ``show_svg(*xnor_block())``.
 
-The SVG files beside this module stand alone: the reader's own fonts, a white ground for dark pages, no
+The SVG files beside this module are self-contained: the reader's fonts, a white background, no
 script, and a title and a description for those who do not see the picture.
 """
 

@@ -1,4 +1,4 @@
-"""Panels for everybody, and sliders on the same function where a front end is there."""
+"""Fixed panels for everybody, and sliders on the same function if there is a front end."""
 
 import html
 import inspect
@@ -21,8 +21,8 @@ Drawing = Callable[..., tuple[Figure, str]]
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
-# Jupyter marks a widget whose kernel is gone. A slow drawing is said only after a while, so that a
-# quick one does not flicker. The words beside a slider have the place that they need.
+# Jupyter marks a widget whose kernel is gone. The notice of a slow drawing appears after a while, so
+# that a quick one does not flicker. The words beside a slider get as much room as they need.
 STYLE = """<style>
 .greenai-explorer .widget-inline-hbox .widget-readout { max-width: none; }
 .widget-html p.greenai-restarted { display: none; margin: 0; font-weight: bold; }
@@ -49,15 +49,15 @@ def explore(
     """Show ``draw(**panel)`` for each panel, and then sliders that call the same function.
 
     ``draw`` returns a figure and its description; ``controls`` maps an argument to the values that
-    its slider steps through, ``labels`` to the words beside it, with a unit; its name serves if there
-    are none. The sliders start at the first panel, update one picture in place and say its
+    its slider steps through, ``labels`` to the words beside it, with a unit, or else its
+    name. The sliders start at the first panel, update one picture in place and show its
     description. They draw with a frozen copy of ``draw``, so that no later cell changes what they
-    show. Without a front end there are only the panels, and in a run that will be published the steps
-    drawn in advance. A cell that is run again frees what it showed.
+    show. Without a front end there are only the panels and, in a run that will be published, steps
+    drawn in advance. Running the cell again frees what it showed before.
 
-    Raises ``ValueError``, before anything is drawn, for panels that ``draw`` does not take, and for
-    sliders without steps, without a place in the first panel, or that cannot start there, and for
-    labels of no slider.
+    Raises ``ValueError``, before anything is drawn, for panels that ``draw`` does not take, for
+    sliders without steps, missing from the first panel, or without its value among their steps, and
+    for labels without a slider.
     """
     _check_panels(draw, panels)
     sliders = {name: _values(name, values, panels[0]) for name, values in controls.items()}
@@ -83,7 +83,7 @@ def _check_panels(draw: Drawing, panels: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _values(name: str, values: Iterable[Any], panel: Mapping[str, Any]) -> tuple[int, list[Any]]:
-    """The different values of a slider, as Python's own numbers, and which of them is in the panel."""
+    """The index of the panel's value among a slider's distinct values, and these as Python's numbers."""
     if name not in panel:
         raise ValueError(f"the slider {name} starts at the first panel, which has {', '.join(panel)}")
     if not isinstance(values, Iterable):
@@ -139,7 +139,7 @@ def _sliders(
         )
         for name, (place, values) in controls.items()
     }
-    notice = ipywidgets.HTML(layout={"min_height": "28px"})  # a line, so that nothing moves
+    notice = ipywidgets.HTML(layout={"min_height": "28px"})  # one line high, so that nothing moves
     picture, words = ipywidgets.HTML(), ipywidgets.HTML()
 
     def update(_change: object = None) -> None:
@@ -190,7 +190,7 @@ def _in_words(value: object) -> str:
 
 @contextmanager
 def _no_figure_left() -> Iterator[None]:
-    """Close all figures that were opened inside, also when a drawing stops half-way."""
+    """Close all figures that were opened inside, even if a drawing fails half-way."""
     import matplotlib.pyplot as plt
 
     before = set(plt.get_fignums())

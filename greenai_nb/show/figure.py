@@ -1,8 +1,8 @@
 """Show a picture with a description that stays with it.
 
 In a published run a figure is a PNG, and a diagram an SVG, with its description as metadata, which
-GitHub, nbval and this project's pages keep; live in a notebook it is HTML, since Jupyter drops the
-metadata. Pictures are opaque, so that they are legible on a dark page, too.
+GitHub, nbval and this project's pages keep; in a live notebook it is HTML, since Jupyter drops the
+metadata. Pictures are opaque, so that they are legible on a dark page too.
 """
 
 import base64
@@ -45,7 +45,7 @@ def png(fig: Figure) -> bytes:
 
     fig.set_dpi(DPI)
     canvas = FigureCanvasAgg(fig)
-    canvas.draw()  # once, where savefig draws twice to lay a figure out
+    canvas.draw()  # once; savefig draws twice, to lay the figure out
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, "png")
     return buffer.getvalue()

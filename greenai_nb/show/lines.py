@@ -1,4 +1,4 @@
-"""Lines that carry their names, and bands of uncertainty."""
+"""Lines labelled at their ends, and bands of uncertainty."""
 
 from collections.abc import Mapping, Sequence
 

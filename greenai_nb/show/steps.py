@@ -1,4 +1,4 @@
-"""Every step of an explorer drawn in advance, so that a page without a kernel can show it, too.
+"""Draw every step of an explorer in advance, so that a page without a kernel can show it too.
 
 A run that will be published names a folder in GREENAI_STEPS. An explorer leaves a picture there for each
 combination of its sliders' values, and an index of them, with their descriptions, among the outputs.
@@ -27,7 +27,7 @@ Drawing = Callable[..., tuple[Figure, str]]
 
 
 def folder() -> Path | None:
-    """Where the steps of this notebook's explorers are kept; None where they are not."""
+    """The folder for the steps of this notebook's explorers; None if they are not stored."""
     named = os.environ.get(STEPS_VARIABLE)
     return Path(named) if named else None
 
@@ -35,9 +35,9 @@ def folder() -> Path | None:
 def draw_all(
     draw: Drawing, start: Mapping[str, Any], values: Mapping[str, Sequence[Any]], home: Path
 ) -> tuple[str, list[str]]:
-    """Draw all combinations of some values, the last slider's fastest, as 0.png, 1.png and so on.
+    """Draw all combinations of values, the last slider's varying fastest, as 0.png, 1.png and so on.
 
-    Gives the address of their folder beside the notebooks, and their descriptions. Raises
+    Returns the address of their folder beside the notebooks, and their descriptions. Raises
     ``ValueError``, with the explorer's name, for too many combinations and for too large a picture.
     """
     import matplotlib.pyplot as plt

@@ -1,4 +1,4 @@
-"""The command line: what is asked for, in which order things happen, and what is said of them."""
+"""The command line ``greenai``: its commands, their options, and what each of them prints."""
 
 import subprocess
 import sys
@@ -30,10 +30,10 @@ WRONG_USE = 2
 Texts = list[str] | None
 Number = float | None
 Profile = Annotated[str, Option(help="Size: ci, tutorial or paper.")]
-Count = Annotated[int | None, Option(min=1, help="Side by side; one a core by default.")]
+Count = Annotated[int | None, Option(min=1, help="How many at once; one per core by default.")]
 
 app = typer.Typer(
-    help="Run the notebooks of greenai-nb and hold their numbers against the claims.",
+    help="Run the notebooks of greenai-nb and check their numbers against the claims.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,7 +42,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_() -> None:
-    """List the notebooks, their parameters, and what they took when last published."""
+    """List the notebooks with their parameters, and the time and memory of the last published run."""
     table = Table("notebook", "what it does", "minutes", "MB", "parameters")
     for lesson in _walk().values():
         stamp = lesson.stamp
@@ -62,7 +62,7 @@ def run(
     ] = None,
     out: Annotated[Path | None, Option(help="Results folder; results/PROFILE by default.")] = None,
     jobs: Count = None,
-    force: Annotated[bool, Option("--force", help="Run all, and train anew.")] = False,
+    force: Annotated[bool, Option("--force", help="Run everything, and train again.")] = False,
 ) -> None:
     """Run notebooks side by side and print a verdict for every claim."""
     from greenai_nb.suite.run import runner
@@ -96,11 +96,11 @@ def run(
 @app.command()
 def verify(
     folder: Annotated[Path | None, Argument(help="A run; results/tutorial by default.")] = None,
-    strict: Annotated[bool, Option("--strict", help="Exit with 1 where any claim fails.")] = False,
+    strict: Annotated[bool, Option("--strict", help="Exit with 1 if any claim fails.")] = False,
 ) -> None:
-    """Say the verdict on every claim of a run, and where it departs from the committed one.
+    """Show the verdict on every claim of a run, and where it departs from the committed one.
 
-    Exits with 1 where a verdict departs. A claim that could not be judged here departs from nothing.
+    Exits with 1 if a verdict departs. A claim that could not be judged here is not compared.
     """
     run = folder or project.results()
     here, committed = records.read(run), judging.reference(_walk())
@@ -123,7 +123,7 @@ def verify(
 
 
 def _walk() -> plan.Walk:
-    """The lessons, with a word on notebooks in their folder that are none, or cannot be read."""
+    """The lessons; prints which other notebooks are in their folder, and which cannot be read."""
     _name_left_out(walk := plan.lessons(project.notebooks()))
     return walk
 
@@ -140,7 +140,7 @@ def _name_unused(lesson: plan.Lesson, parameters: Iterable[str]) -> None:
 
 
 def _ledger(folder: Path) -> list[pages.Row]:
-    """Hold the records of a run against the claims, and print the table."""
+    """Compare the records of a run with the claims, and print the table."""
     rows = pages.ledger(load_claims(), records.read(folder))
     console.print(pages.closing_table(rows))
     return rows
@@ -166,17 +166,17 @@ def sweep(
         Texts, Option("-p", "--parameter", metavar="NAME=GRID", help="As 1,2 or 0..9 or log(1e-5,1,6).")
     ] = None,
     grid: Annotated[Path | None, Option(help="A YAML file with parameters and zip.")] = None,
-    zipped: Annotated[Texts, Option("--zip", metavar="A,B", help="Names that move together.")] = None,
+    zipped: Annotated[Texts, Option("--zip", metavar="A,B", help="Names that vary together.")] = None,
     profile: Profile = project.DEFAULT_PROFILE,
     out: Annotated[str | None, Option(help="Folder or URL; results/sweep/NOTEBOOK by default.")] = None,
     workers: Count = None,
-    scheduler: Annotated[str | None, Option(help="One that runs already, as tcp://host:8786.")] = None,
+    scheduler: Annotated[str | None, Option(help="A running scheduler, as tcp://host:8786.")] = None,
     memory_mb: Annotated[Number, Option(min=1, help="Memory that a run may use.")] = None,
     minutes: Annotated[Number, Option(min=0.001, help="Time that a run may take.")] = None,
-    retry: Annotated[bool, Option("--retry", help="Run again what has failed.")] = False,
-    force: Annotated[bool, Option("--force", help="Start though memory may not do.")] = False,
+    retry: Annotated[bool, Option("--retry", help="Repeat the runs that failed.")] = False,
+    force: Annotated[bool, Option("--force", help="Start even if memory may not suffice.")] = False,
 ) -> None:
-    """Run one notebook at many settings on a Dask cluster; the same command goes on where it was."""
+    """Run one notebook at many settings on a Dask cluster; the same command resumes it."""
     from greenai_nb.suite.run.kernel import Limits
     from greenai_nb.suite.run.runner import results_folder
     from greenai_nb.suite.sweep import cluster
@@ -217,7 +217,7 @@ def sweep(
 
 
 def _run_on_cluster(todo: Sequence[Any], workers: int, scheduler: str | None) -> list[Outcome]:
-    """Run on a cluster, and say at every end how many are done, have failed and are left."""
+    """Run on a cluster, and say after each run how many are done, have failed and are left."""
     from greenai_nb.suite.sweep import cluster
 
     counts, start = Counter[str](), time.monotonic()
@@ -253,7 +253,7 @@ def report(
 
 
 def _write_page(address: str) -> None:
-    """The page of a store, written beside its runs, to whose notebooks it links."""
+    """Write the page of a store beside its runs, to whose notebooks it links."""
     from greenai_nb.suite.sweep import report
     from greenai_nb.suite.sweep.store import Store
     from greenai_nb.suite.sweep.table import collect, failures
@@ -271,7 +271,7 @@ def _write_page(address: str) -> None:
 def workspace(
     folder: Annotated[Path, Argument(help="A new folder, or a workspace to bring up to date.")],
 ) -> None:
-    """Copy the walk to a folder of your own; called again, it renews what you have not edited."""
+    """Copy the walk to a folder of your own; run again, it updates what you have not edited."""
     new = _lay_out(folder, own.NEW)
     say(f"{new or 'no'} new files. Open it with: greenai lab --workspace {folder}")
 
@@ -281,12 +281,12 @@ def lab(
     options: Annotated[Texts, Argument(help="Options for Jupyter, such as --port=9000.")] = None,
     folder: Annotated[Path | None, Option("--workspace", help="workspace/ by default.")] = None,
 ) -> None:
-    """Open JupyterLab on this machine, in a workspace, so that the checkout stays as it is."""
+    """Open JupyterLab on this machine, in a workspace, so that the checkout stays unchanged."""
     from greenai_nb.suite.workshop import lab as server
 
     chosen = (folder or project.home() / "workspace").resolve()
     _lay_out(chosen, own.NEW, own.KEPT)
-    say(f"JupyterLab works in {chosen}; Ctrl-C ends it")
+    say(f"JupyterLab runs in {chosen}; Ctrl-C ends it")
     server.start(chosen, options or [])
 
 
@@ -294,13 +294,13 @@ def lab(
 def record_trace(
     arguments: Annotated[Texts, Argument(help="A new folder, --gpu N, --interval-ms 1 10 100.")] = None,
 ) -> None:
-    """Record a GPU's power and energy while networks train and answer, to be replayed elsewhere."""
+    """Record a GPU's power and energy during training and inference, to be replayed elsewhere."""
     command = [sys.executable, "-m", "greenai_nb.energy.record_trace", *(arguments or ["--help"])]
     raise typer.Exit(subprocess.call(command))
 
 
 def _lay_out(folder: Path, *unsaid: str) -> int:
-    """Make or renew a workspace, and say what was done; gives the number of new files."""
+    """Make or update a workspace, and print what changed; returns the number of new files."""
     changes = own.update(project.root(), folder)
     for change in changes:
         if change.kind not in unsaid:
@@ -309,12 +309,12 @@ def _lay_out(folder: Path, *unsaid: str) -> int:
 
 
 def main() -> None:
-    """Run the command line; what was asked wrongly is said in a sentence, with exit code 2."""
+    """Run the command line; a usage error is printed as one sentence, with exit code 2."""
     try:
         app()
     except UsageError as error:
         errors.print(f"[red]{error}[/red]", soft_wrap=True)
         raise SystemExit(WRONG_USE) from None
     except OSError as error:
-        errors.print(f"[red]the system refused: {error}; what is finished is kept[/red]", soft_wrap=True)
+        errors.print(f"[red]the system refused: {error}; finished runs are kept[/red]", soft_wrap=True)
         raise SystemExit(progress.FAILED_RUN) from None

@@ -5,9 +5,9 @@ The comparator is a distribution rho, with complexity KL(rho, pi); or a network 
 with complexity pen(w) and the loss L_T(w) + sum_t omega_t(w), where omega_t is what the noise adds to
 the loss of round t.
 
-The slides leave the remainder Delta_T to the paper; those here are derived, from Hoeffding's lemma and
-Donsker and Varadhan's formula. The right-hand side of Theorem 2 depends on the draws: a played game
-computes it (``greenai_nb.theory.game``).
+The slides leave the remainder Delta_T to the paper; the remainders here are derived, from Hoeffding's
+lemma and Donsker and Varadhan's formula. The right-hand side of Theorem 2 depends on the draws: a
+played game computes it (``greenai_nb.theory.game``).
 
 Source: Cesa-Bianchi and Lugosi (2006), chapters 2 and 9; Catoni (2007).
 """
@@ -50,7 +50,7 @@ def mixture_bound(comparator_loss: Numbers, complexity: Numbers) -> Numbers:
 def tuned_inverse_temperature(complexity: float, loss_range: float, rounds: int) -> float:
     """The lambda that minimises complexity / lambda + lambda M^2 T / 8: sqrt(8 P / (M^2 T)).
 
-    There the two terms are equal and sum to M sqrt(T P / 2). It must be known before the game.
+    At this lambda the two terms are equal and sum to M sqrt(T P / 2). P has to be known in advance.
     """
     positive(complexity=complexity, loss_range=loss_range, rounds=rounds)
     return math.sqrt(8 * complexity / rounds) / loss_range
@@ -59,9 +59,9 @@ def tuned_inverse_temperature(complexity: float, loss_range: float, rounds: int)
 def two_weight_regret(rounds: int, inverse_temperature: float) -> float:
     """Regret of the Gibbs forecaster on two equally likely decisions, against its worst opponent.
 
-    Losses are 0 and 1, and the opponent gives the 1 to the heavier decision. Rounds alternate
-    between (1/2, 1/2) and (sigma(lambda), 1 - sigma(lambda)), with the logistic sigma; the
-    best decision loses half of an even number of rounds. Regret is T / 4 tanh(lambda / 2), linear in
+    Losses are 0 and 1, and the opponent charges the 1 to the decision with more weight. Rounds
+    alternate between (1/2, 1/2) and (sigma(lambda), 1 - sigma(lambda)), with logistic sigma; the best
+    decision loses half of an even number of rounds. Regret is T / 4 tanh(lambda / 2), linear in
     T, and lambda M^2 T / 8 in the limit of small lambda.
     """
     non_negative(rounds=rounds)
@@ -74,8 +74,8 @@ def two_weight_regret(rounds: int, inverse_temperature: float) -> float:
 def coin_regret_beyond_price(rounds: int, binary_weights: int) -> float:
     """What any randomized forecaster loses beyond inf_w { L_T(w) + p log 2 } on coin flips.
 
-    The 2^p decisions err independently with probability 1/2 on each round. Whoever draws decisions
-    before the coins fall loses T / 2 on average, while the best of them loses
+    The 2^p decisions err independently with probability 1/2 on each round. Drawing decisions
+    before the coins fall costs T / 2 on average, while the best decision loses
     E min_w L_T(w) = sum_{k >= 0} P(Binomial(T, 1/2) > k)^(2^p). With p log 2 = T KL(q, 1/2) and
     q = 1 / (1 + e) it grows like T log cosh(1/2) = 0.1201 T. So a bound with coefficient 1 before
     the penalty, for every p, needs a remainder of at least 0.1201 T; Theorem 1 has 0.125 T.

@@ -1,6 +1,6 @@
-"""What it costs to move a prior to a network: divergences of the translate, in nats.
+"""What it costs to move a prior to a network: divergences of its translate from it, in nats.
 
-All of them are capped by 4 log(1 + |u| / tau), since log pi_u / pi is, pointwise.
+All are at most 4 log(1 + |u| / tau), since that bounds log pi_u / pi pointwise.
 """
 
 import numpy as np
@@ -28,8 +28,8 @@ def translation_divergence(ratio: ArrayLike) -> Float[Array, "*shape"]:
         i2 = l - (1 - (1+a)^-2) / (2(2+a)) - a / ((1+a)(2+a)^2) - 2l / (2+a)^3
         i3 = l/a^3 - 1/(2a(1+a)^2) - 1/(a^2(1+a)),
 
-    which cancels for small a; below 0.02 its series 4.8 a^2 - 8 a^3 + (74/7) a^4 - ... is used. For
-    large a it is 4 log(1 + a) - 4/3 + o(1).
+    which loses digits for small a: below 0.02 the series 4.8 a^2 - 8 a^3 + (74/7) a^4 - ... replaces
+    it. For large a it is 4 log(1 + a) - 4/3 + o(1).
     """
     size = np.abs(finite("ratio", ratio))
     a = np.maximum(size, SERIES_BELOW)
@@ -52,8 +52,8 @@ def renyi_divergence(prior: Prior, centre: float, order: float) -> float:
 
         D_alpha(pi_u, pi) = 1 / (alpha - 1) log int pi_u^alpha pi^(1 - alpha) ,
 
-    and KL(pi_u, pi) for ``order`` alpha = 1. ``centre`` is u. It grows with the order, up to the
-    largest log ratio of the densities. Raises ``ValueError`` unless the order is positive.
+    and KL(pi_u, pi) for ``order`` alpha = 1. ``centre`` is u. The divergence grows with the order, up to
+    the largest log ratio of the densities. Raises ``ValueError`` unless the order is positive.
     """
     positive(order=order)
     u = abs(centre)
@@ -66,9 +66,9 @@ def renyi_divergence(prior: Prior, centre: float, order: float) -> float:
 
 
 def _line(scale: float, centre: float) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
-    """Nodes on the line and the lengths they stand for, dense around the peaks 0 and ``centre``.
+    """Quadrature nodes and the lengths they stand for, dense around the peaks 0 and ``centre``.
 
-    The line ends at a hundred million scales, where a prior has no mass left to speak of.
+    The grid ends at a hundred million scales, beyond which a prior has negligible mass.
     """
     around = scale * np.concatenate([-DECADES_AROUND_PEAKS, [0.0], DECADES_AROUND_PEAKS])
     edges = np.unique(np.add.outer([0.0, centre], around))

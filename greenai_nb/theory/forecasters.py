@@ -1,13 +1,13 @@
-"""Three forecasters that weigh decisions by their past, round by round.
+"""Three forecasters that weight decisions by their past losses, round by round.
 
-All keep one number a decision, the log of its weight, and play the distribution
+All keep one number per decision, the log of its weight, and play the distribution
 rho_t(w) ~ exp(log weight):
 
 - *Gibbs* draws a decision from rho_t(w) ~ exp(-lambda L_{t-1}(w)) pi(w);
 - *Audibert's second-order* forecaster adds to the loss lambda / 2 times its squared distance from
   the loss of the decision that was drawn, and needs no range of the losses;
-- the *predictive mixture* weighs as Gibbs does with lambda = 1 and draws nothing: it predicts with
-  the averaged probability, and pays ``mixture_loss``.
+- the *predictive mixture* has Gibbs's weights at lambda = 1 and draws nothing: it predicts with the
+  averaged probability, and pays ``mixture_loss``.
 
 Source: Cesa-Bianchi and Lugosi, *Prediction, Learning, and Games* (2006), chapters 2, 3 and 9;
 Audibert, *Fast learning rates in statistical inference through aggregation* (2009).
@@ -23,7 +23,7 @@ PerDecision = Float[Array, " decisions"]
 
 
 class State(NamedTuple):
-    """Log weights of the decisions, log pi - lambda S_{t-1}, and the distribution they make."""
+    """Log weights of the decisions, log pi - lambda S_{t-1}, and the distribution they define."""
 
     log_weight: PerDecision
     distribution: PerDecision
@@ -65,8 +65,8 @@ def expected_loss(distribution: PerDecision, losses: PerDecision) -> float:
 def mixture_loss(distribution: PerDecision, likelihoods: PerDecision) -> float:
     """Log-loss of the averaged prediction: -log E_{w ~ rho_t} p_w, with p_w = exp(-l_t(w)).
 
-    For cross-entropy the likelihoods p_w are the probabilities of the label; by Jensen it is at most
-    the expected loss.
+    For cross-entropy the likelihoods p_w are the probabilities of the label; by Jensen's
+    inequality the mixture's loss is at most the expected loss.
     """
     return -float(np.log(distribution @ likelihoods))
 

@@ -1,6 +1,6 @@
 """The game: a distribution is played, an opponent picks the outcome, every decision suffers its loss.
 
-What can happen in a round is a table of losses, one row an outcome and one column a decision. An
+A table of losses says what can happen in a round: one row per outcome, one column per decision. An
 opponent sees the distribution before it picks a row.
 """
 
@@ -24,7 +24,7 @@ Choice = Callable[[PerDecision, PerDecision, Losses], int]
 class Trace:
     """A game that was played: which outcome each round had, and cumulative numbers in nats.
 
-    ``gibbs`` is what drawing decisions lost on average, ``mixture`` the log-loss of the averaged
+    ``gibbs`` is the expected loss of drawing decisions, ``mixture`` the log-loss of the averaged
     prediction, ``free_energy`` is -(1 / lambda) log E_pi exp(-lambda L_t).
     """
 
@@ -66,10 +66,10 @@ def play(
 
 @dataclass(frozen=True)
 class SecondOrderTrace:
-    """A game of the second-order forecaster, one draw a round; numbers are cumulative, in nats.
+    """A game of the second-order forecaster, one draw per round; numbers are cumulative, in nats.
 
-    ``expected`` sums E_{w ~ rho_t} l_t(w), what a round loses on average over its own draw given the
-    draws before. ``allowed`` is what Theorem 2 compares its mean with,
+    ``expected`` sums E_{w ~ rho_t} l_t(w), the expected loss of a round over its own draw, given the
+    earlier draws. ``allowed`` is what Theorem 2 compares the mean of ``expected`` with,
     -(1 / lambda) log E_pi exp(-lambda S_t): it equals the infimum over distributions of
     E_rho L_t + KL(rho, pi) / lambda + lambda / 2 sum E_rho (l_s - l_s(w^_s))^2.
     """
@@ -112,8 +112,8 @@ def hindsight(
 ) -> Float[Array, " rounds"]:
     """The least of price + cumulative loss over decisions, after each round.
 
-    Without a price it is the best decision in hindsight; with ``price`` pen(w) / lambda and smeared
-    losses it is the infimum over networks in the bounds.
+    Without a price it is the loss of the best decision in hindsight; with ``price`` pen(w) / lambda and
+    smeared losses it is the infimum over networks in the bounds.
     """
     total = np.zeros(losses.shape[1]) + price
     least = []
@@ -124,7 +124,7 @@ def hindsight(
 
 
 def fixed(outcomes: Sequence[int]) -> Opponent:
-    """An opponent that wrote its outcomes down before the game."""
+    """An oblivious opponent: its outcomes were fixed before the game."""
     return lambda t, distribution: int(outcomes[t])
 
 
@@ -145,7 +145,7 @@ def informed(choose: Choice, losses: Losses, options: Sequence[Sequence[int]]) -
     """An opponent that also remembers what each decision has lost so far.
 
     ``choose`` gets the distribution, the cumulative losses and a row of losses for each of the round's
-    ``options``, and returns the position of the option that it picks. It serves for one game.
+    ``options``, and returns the position of the option that it picks. Make a new one for each game.
     """
     so_far = np.zeros(losses.shape[1])
 
@@ -159,5 +159,5 @@ def informed(choose: Choice, losses: Losses, options: Sequence[Sequence[int]]) -
 
 
 def against_the_leader(distribution: PerDecision, so_far: PerDecision, losses: Losses) -> int:
-    """The option on which the distribution loses most beyond the decision that leads so far."""
+    """The option on which the distribution loses most compared with the decision that leads so far."""
     return int(np.argmax(losses @ distribution - losses[:, so_far.argmin()]))

@@ -29,7 +29,7 @@ def coordinate_price(weight: ArrayLike, scale: float) -> Float[Array, "*shape"]:
 
 
 def block_penalty(block: Float[Array, "*shape"], scale: float) -> float:
-    """Price of one block of real weights pooled, in nats.
+    """Price of one pooled block of real weights, in nats.
 
         4 |w|_0 log(1 + |w|_1 / (tau |w|_0)),   and 0 where all weights are zero
 

@@ -1,4 +1,4 @@
-"""Sets of decisions with a prior on them: signs are enumerated, real weights become nodes.
+"""Finite sets of decisions with a prior: signs are enumerated, real weights become quadrature nodes.
 
 An expectation under the prior is then a sum, ``space.mean(values)``.
 """
@@ -18,7 +18,7 @@ PANEL_NODES = 8
 
 @dataclass(frozen=True)
 class Space:
-    """Decisions, a row each, and the logs of their prior masses, which sum to one."""
+    """Decisions, one per row, and the logs of their prior masses, which sum to one."""
 
     points: Float[Array, "decisions coordinates"]
     log_mass: Float[Array, " decisions"]
@@ -45,7 +45,7 @@ def nodes(prior: Prior, decades: tuple[int, int] = (-4, 6), panels_per_decade: i
     The nodes lie in panels that grow geometrically with |v| / tau between the given decades, so that
     the peak and the tail are both covered, in the coordinate s = 1 / (1 + |v| / tau). There the
     sparsity prior has the density 3 s^2, a polynomial, so that its mass and moments come out exact.
-    Raises ``ValueError`` where the panels do not hold the mass of the prior.
+    Raises ``ValueError`` where the panels do not cover the mass of the prior.
     """
     positive(panels_per_decade=panels_per_decade, decades_spanned=decades[1] - decades[0])
     powers = np.logspace(*decades, (decades[1] - decades[0]) * panels_per_decade + 1)

@@ -2,7 +2,7 @@
 
     f(x) = a_1 sign(<b_1, x>) + a_2 sign(<b_2, x>) ,   b_k in {-1, 1}^2, a_k real
 
-The logit f is clipped to [-B, B] and pays log(1 + exp(-y f)) for the label y = -1 or +1, so that the
+The logit f is clipped to [-B, B] and costs log(1 + exp(-y f)) for the label y = -1 or +1, so that the
 losses of a round spread over M = B nats. A unit sees an input only through the signs of x_1 + x_2 and
 x_1 - x_2, and multiplying by the label flips both: a round has four outcomes,
 (y sign(x_1 + x_2), y sign(x_1 - x_2)). A unit stays the same when the signs of its weights and of its
@@ -33,9 +33,9 @@ PANELS_PER_DECADE = 1
 class Toy:
     """The network's decisions, their prior, and what each of the four outcomes costs them.
 
-    A decision is a row (b_1, b_2, a_1, a_2) of ``space.points``. ``smeared`` holds the losses with
-    the scales moved by a draw from the prior, on average; ``price`` is pen(w) with a block for each
-    scale; ``clip`` is B.
+    A decision is a row (b_1, b_2, a_1, a_2) of ``space.points``. ``smeared`` holds the expected
+    losses when the scales are perturbed by a draw from the prior; ``price`` is pen(w) with a block
+    for each scale; ``clip`` is B.
     """
 
     space: Space
@@ -48,7 +48,7 @@ class Toy:
 def toy(scale: float, clip: float = 4.0, one_scale: Space | None = None) -> Toy:
     """The game for a prior of scale tau on the two scales of the network.
 
-    ``one_scale`` is the quadrature for one of them; unless given, the positive half of panels of the
+    ``one_scale`` is the quadrature for one of them, by default the positive half of the panels of the
     sparsity prior.
     """
     positive(clip=clip)

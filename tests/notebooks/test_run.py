@@ -222,7 +222,7 @@ class Page(HTMLParser):
         if tag == "img":
             self.pictures.append(found.get("alt", ""))
         if tag in ("img", "script", "link", "iframe"):
-            self.fetched.append(found.get("src") or found.get("href") or "")
+            self.fetched += [found[name] for name in ("src", "href") if name in found]
         if tag == "a":
             self.links.append(found["href"])
 

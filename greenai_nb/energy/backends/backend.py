@@ -4,7 +4,7 @@ from greenai_nb.energy.reading import Reading
 
 
 class BackEnd:
-    """What a meter reads: it starts when it is made, and gives joules since."""
+    """A source of readings for a meter: it starts when made, and gives the joules since."""
 
     name: str
     provenance: str
@@ -14,4 +14,4 @@ class BackEnd:
         raise NotImplementedError
 
     def close(self) -> None:
-        """End what runs in the background; most back ends run nothing."""
+        """Stop what runs in the background; for most back ends that is nothing."""

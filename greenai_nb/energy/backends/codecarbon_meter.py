@@ -1,12 +1,12 @@
 """codecarbon as a back end: silent, offline, repeatable, and labelled as the estimate it is.
 
-Where there is no counter its number is a stopwatch with constants, TDP from a table or 4 W a thread:
+Where there is no counter its number is a stopwatch with constants, TDP from a table or 4 W per thread:
 
     E = time_s (W of memory + TDP (0.1 + 0.9 load^3))                    machine mode
     E = time_s  W of memory + TDP cpu_s / threads                        process mode
 
-Memory is a constant by its size, and most of the sum on a small machine. Only the part ``cpu`` of
-process mode follows the work when neighbours are busy. Where it may read RAPL, it adds constants to it.
+Memory is a constant by its size, and most of the sum on a small machine. When neighbours are busy, only
+the ``cpu`` part of process mode follows the work. Where codecarbon reads RAPL, it adds constants to it.
 
 Source: codecarbon 3.3.2, ``external/hardware.py`` and ``external/ram.py``.
 """
@@ -31,12 +31,12 @@ class CodecarbonMeter(BackEnd):
     """codecarbon's joules and grams of CO2e since this was made, for a country by its ISO-3 code.
 
     ``mode`` is process or machine; ``ram_w`` replaces the watts that it takes for the memory. No file is
-    written, none is read (a user's ``.codecarbon.config`` and ``CODECARBON_*`` have no say), nothing is
-    sent, and no signal handler is set. The first one in a process takes a second or more to look at the
-    hardware. One thread looks at the load each second until ``close``.
+    written, none is read (a user's ``.codecarbon.config`` and ``CODECARBON_*`` are ignored), nothing is
+    sent, and no signal handler is set. The first one in a process takes a second or more to inspect the
+    hardware. One thread samples the load each second until ``close``.
 
-    Raises ``ValueError`` for another country, mode or power, and ``OSError`` where codecarbon does
-    not start.
+    Raises ``ValueError`` for an unknown country or mode or a negative power, and ``OSError`` where
+    codecarbon does not start.
     """
 
     name = "codecarbon"
@@ -64,7 +64,7 @@ class CodecarbonMeter(BackEnd):
             self._method += (
                 f"; memory's watts are the whole machine's, not the container's {limit_mb:.0f} MB"
             )
-        # Else the thread would outlive a meter that nobody closed.
+        # Otherwise the thread would outlive a meter that nobody closed.
         self._stop = weakref.finalize(self, self._tracker.stop)
         self._stop.atexit = False
 
@@ -80,7 +80,7 @@ class CodecarbonMeter(BackEnd):
         return Reading.exact(joules, self.provenance, self._method, time_s, cpu_s, **more)
 
     def close(self) -> None:
-        """End codecarbon's thread; a second time does nothing."""
+        """End codecarbon's thread; closing again does nothing."""
         self._stop()
 
 
@@ -91,7 +91,7 @@ def _tracker(country: str, mode: str, ram_w: float | None) -> Any:
 
     # The level that is passed to the tracker comes too late for its first lines.
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-    # Without a configuration file or variable; arguments cannot outdo all of them.
+    # Ignore configuration files and variables; arguments cannot override all of them.
     with mock.patch("codecarbon.emissions_tracker.get_hierarchical_config", dict):
         tracker = OfflineEmissionsTracker(
             country_iso_code=country,
@@ -102,14 +102,14 @@ def _tracker(country: str, mode: str, ram_w: float | None) -> Any:
             allow_multiple_runs=True,  # a lock would come with signal handlers
             log_level="critical",
         )
-    # The last thing that a constructor sets, which swallows its errors.
+    # The constructor swallows its errors, and sets this last.
     if not hasattr(tracker, "run_id"):
         raise OSError("codecarbon did not start and gives no reason: Meter('vcpu') estimates without it")
     return tracker
 
 
 def _constants(tracker: Any) -> str:
-    """Version and way of the processor's part; the latter is private there, and only described here."""
+    """Version, and method for the processor, which is private to codecarbon and only described here."""
     from codecarbon._version import __version__
 
     for part in tracker._hardware:

@@ -1,8 +1,8 @@
-"""Shares of the machine's processor time that other processes used, and that nobody used.
+"""What share of the machine's processor time other processes used, and what share was idle.
 
-Time that a hypervisor gave to other machines ("steal") counts as theirs. Systems count in ticks of some
-10 ms, inside a container too: over intervals of few ticks the shares are unknown, and so they are where
-the system does not tell.
+Time that a hypervisor gave to other machines ("steal") counts as used by others. Systems count in
+ticks of some 10 ms, inside a container too: over few ticks, and where the system reports nothing, the
+shares are unknown.
 
 Source: psutil, ``cpu_times``; on Linux, ``proc_stat(5)``.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import psutil
 
-BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # those of guests are parts of user
+BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # guest time is part of user
 IDLE = ("idle", "iowait")
-MIN_INTERVAL_S = 0.2  # twenty ticks: what is read at both ends is then right to 5 %
+MIN_INTERVAL_S = 0.2  # twenty ticks, so that reading at both ends is accurate to 5 %
 CONTAMINATED = 0.1
 
 
@@ -46,7 +46,7 @@ def shares(before: Moment, after: Moment) -> tuple[float | None, float | None]:
     """Shares of the machine's processor time between two moments: idle, and used by neighbours.
 
     neighbours = (machine - idle - own) / machine, and zero where ticks make it negative. Children that
-    have not ended pass for neighbours. Both are None where they are unknown.
+    have not ended count as neighbours. Both are None where they are unknown.
     """
     machine_s = after.machine_s - before.machine_s
     if not (after.wall_s - before.wall_s >= MIN_INTERVAL_S and machine_s > 0):

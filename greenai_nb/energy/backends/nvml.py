@@ -1,11 +1,11 @@
 """NVML: the energy counter of each NVIDIA GPU, in millijoules since its driver was loaded.
 
-It holds the whole board, idle power and other users' work included, and exists from Volta on. Work is
-queued on a GPU, so that a block may end before its work does: where torch has begun to use one, the
+It covers the whole board, idle power and other users' work included, and exists from Volta on. Work is
+queued on a GPU, so that a block may end before its work does: where torch has initialized CUDA, the
 counter is read after ``torch.cuda.synchronize()``.
 
-A counter is renewed every T = 0.1 s or so, and what it shows is up to T old at both ends of a reading.
-With P the power limit that its board keeps,
+A counter is updated every T = 0.1 s or so, so what it shows is up to T old at both ends of a reading.
+With P the power limit that its board enforces,
 
     max(0, shown - P T)  <=  energy  <=  shown + P T .
 
@@ -26,7 +26,7 @@ from greenai_nb.energy.backends.backend import BackEnd
 from greenai_nb.energy.reading import Reading
 
 RENEWED_S = 0.1
-MAX_POWER_W = 1400.0  # of the largest board on sale, NVIDIA GB300; taken where a board tells no limit
+MAX_POWER_W = 1400.0  # of the largest board on sale, NVIDIA GB300; used where a board reports no limit
 
 
 class NotSupportedError(OSError):
@@ -34,11 +34,11 @@ class NotSupportedError(OSError):
 
 
 class Nvml(BackEnd):
-    """Joules of GPUs since this was made: of those that CUDA shows, or of NVML's indices in ``gpus``.
+    """Joules of GPUs since this was made: those that CUDA shows, or those with NVML's indices ``gpus``.
 
     ``CUDA_VISIBLE_DEVICES`` names what CUDA shows, by index or by the start of a UUID, up to the first
-    name that no GPU has. CUDA puts the fastest GPU first, and NVML follows the PCI bus: indices of
-    GPUs that differ need ``CUDA_DEVICE_ORDER=PCI_BUS_ID``. GPUs without a counter are left out.
+    name that no GPU has. CUDA puts the fastest GPU first, and NVML follows the PCI bus: for
+    GPUs that differ, indices need ``CUDA_DEVICE_ORDER=PCI_BUS_ID``. GPUs without a counter are left out.
 
     Raises ``FileNotFoundError`` where there is no GPU, ``OSError`` where CUDA shows none or it is not
     clear which, and where no counter answers, and ``ValueError`` for an index that no GPU has or that is
@@ -69,11 +69,11 @@ class Nvml(BackEnd):
         self._start_mj = self._millijoules()
 
     def read(self, time_s: float, cpu_s: float) -> Reading:
-        """Joules so far of whole boards, as an interval, since counters are renewed now and then."""
+        """Joules so far of whole boards, as an interval, since counters are updated now and then."""
         ends = zip(self._millijoules(), self._start_mj, strict=True)
         used_j = [(now - start) / 1000 for now, start in ends]
         if min(used_j) < 0:
-            raise OSError("a GPU's energy counter went back: its driver was loaded anew in the meantime")
+            raise OSError("a GPU's energy counter went back: its driver was reloaded in the meantime")
         joules = sum(used_j)
         low_j = sum(max(0.0, used - late) for used, late in zip(used_j, self._late_j, strict=True))
         interval, parts = (joules, low_j, joules + sum(self._late_j)), {"gpu": joules}
@@ -149,7 +149,7 @@ def _shown_by_cuda(count: int) -> list[int]:
 
 
 def _limit_w(board: object) -> float:
-    """The power limit that a board keeps, in watts."""
+    """The power limit that a board enforces, in watts."""
     try:
         return float(ask("nvmlDeviceGetEnforcedPowerLimit", board) / 1000)
     except OSError:

@@ -1,15 +1,15 @@
 """RAPL: the energy counters of Intel and AMD processors, as Linux shows them under powercap.
 
 Each zone is a folder with a ``name`` (package-0, core, uncore, dram, psys), ``energy_uj`` and
-``max_energy_range_uj``. The counters hold the whole processor, neighbours and idle power included. Core
+``max_energy_range_uj``. The counters cover the whole processor, neighbours and idle power included. Core
 and uncore are parts of package, and psys is the whole board, so
 
     energy = sum over sockets of (package + dram) ,      or psys where there is no package.
 
-A counter wraps around at its range R, and only the time tells how often it has. It is read when asked,
-by no thread: ask at least every R / P seconds at P watts (65,536 J at 100 W: 655 s). Where the time
-since the last reading leaves room for k more wraps than are seen, the reading is an interval of k R.
-A counter is renewed every T = 1 ms, so that T P joules more or less are possible as well, but not on a
+A counter wraps around at its range R, and only elapsed time tells how often. No thread reads it in the
+background: read the meter at least every R / P seconds at P watts (65,536 J at 100 W: 655 s). Where the
+time since the last reading leaves room for k more wraps than are seen, the interval is k R wide.
+A counter is updated every T = 1 ms, which adds an uncertainty of T P joules either way, except on a
 replayed tree.
 
 Source: the kernel's ``power/powercap`` document; Intel, *Software Developer's Manual*, volume 3, RAPL.
@@ -29,7 +29,7 @@ REPLAYED = "replayed"  # the file in which a replayed tree keeps its clock, in s
 # Thermal design power of the largest processors on sale, AMD EPYC 9965 and Intel Xeon 6980P.
 MAX_POWER_W = 500.0
 RENEWED_S = 0.001
-MIRROR_J = 1.0  # what a package uses, at most, between the reading of its counter and of the next
+MIRROR_J = 1.0  # the most that a package uses between reading its counter and the next
 FORBIDDEN = (
     "{path} may not be read: Linux keeps energy counters for root since the PLATYPUS attack "
     "(CVE-2020-8694), which read secrets through them. Run this session as root, or let an "
@@ -39,7 +39,7 @@ FORBIDDEN = (
 
 
 class Counter:
-    """Joules that one zone has used since this was made, followed as its counter wraps around.
+    """Joules that one zone has used since this was made, tracked across wraps of its counter.
 
     ``package`` is the folder of the whole socket, ``unseen_j`` what it may have used beyond ``used_j``,
     and ``safe_s`` the longest time between updates in which it wraps around once at most.
@@ -56,7 +56,7 @@ class Counter:
         self.used_j = self.unseen_j = 0.0
 
     def update(self, now_s: float) -> None:
-        """Add what was used since the last update, and the wraps that nobody can have seen."""
+        """Add what was used since the last update, and the wraps that may have gone unseen."""
         try:
             before_j, self.shown_j = self.shown_j, self._shown()
         except OSError as problem:
@@ -82,8 +82,8 @@ class Rapl(BackEnd):
     """Joules of the machine's processors since this was made, by the counters of a powercap tree.
 
     Packages that show the same count throughout are dies that mirror one counter, and count once. Parts
-    that cannot be read are left out and named. A tree of ``replay.PowercapTree`` gives readings that are
-    called replayed, by its own clock.
+    that cannot be read are left out and named. A tree of ``replay.PowercapTree`` gives readings of
+    provenance replayed, on its own clock.
 
     Raises ``FileNotFoundError`` where there is no counter, ``PermissionError`` where that of a package,
     or of psys without one, may not be read, ``OSError`` for one that vanishes, and ``ValueError`` for
@@ -143,7 +143,7 @@ def packages(powercap: Path = POWERCAP) -> list[Path]:
 
 
 def _named(powercap: Path) -> list[tuple[Path, str]]:
-    """Folders of zones with their names; ``*-rapl-mmio`` shows the same packages once more."""
+    """Folders of zones with their names; ``*-rapl-mmio`` shows the same packages again."""
     names = sorted(powercap.glob("*-rapl:*/name"))
     return [(name.parent, name.read_text().strip()) for name in names]
 
@@ -175,7 +175,7 @@ def _counters(powercap: Path, now_s: float) -> tuple[list[Counter], dict[str, OS
 
 
 def _max_power_w(folder: Path) -> float:
-    """The largest power limit that holds in a zone, ``MAX_POWER_W`` at most and where none does."""
+    """The largest power limit in force in a zone, ``MAX_POWER_W`` at most and where there is none."""
     try:
         held = (folder / "enabled").read_text().strip() == "1"
         limits = [_microjoules(path) / 1e6 for path in folder.glob("constraint_*_power_limit_uw")]

@@ -1,13 +1,13 @@
 """Recorded power, replayed: as a meter's back end, and as a powercap tree for RAPL.
 
-What comes from a trace is called replayed: it says nothing of the machine it is replayed on. Between two
-samples power is taken to be steady, the mean of both, so that up to sample n
+Readings of a trace are called replayed: they say nothing about the machine that replays it. Between two
+samples power is taken to be the mean of both, so that up to sample n
 
     E_n = sum over i < n of (t_{i+1} - t_i) (P_i + P_{i+1}) / 2 .
 
-The file of a trace is CSV with the columns ``time_s,power_w``, as of a wall meter, or
-``time_s,energy_uj`` and, where the counter wraps around, ``max_energy_range_uj``. A counter goes before
-power, and since it counts on in a gap, only one that wraps around can lose joules there.
+The file of a trace is CSV with the columns ``time_s,power_w``, as from a wall meter, or
+``time_s,energy_uj`` and, where the counter wraps around, ``max_energy_range_uj``. A counter takes
+precedence over power, and since it keeps counting in a gap, only one that wraps around can lose joules.
 """
 
 import math
@@ -28,7 +28,7 @@ from greenai_nb.energy.backends.rapl import REPLAYED
 from greenai_nb.energy.reading import Reading
 
 GAP = 3.0  # a step is a gap where it is longer than this many median steps
-RANGE_UJ = 65_532_610_987  # 2^32 counts of some 15.26 uJ, as many processors show it
+RANGE_UJ = 65_532_610_987  # 2^32 counts of some 15.26 uJ, as on many processors
 PARTS = ("core", "uncore", "dram")
 
 
@@ -55,7 +55,7 @@ def from_power(
 ) -> Trace:
     """Trace of power (W) sampled at increasing times (s).
 
-    Raises ``ValueError`` for fewer than two samples, negative power, what is no finite number, times
+    Raises ``ValueError`` for fewer than two samples, negative power, values that are not finite, times
     that do not increase, and a gap: a step beyond ``longest_step_s``, three median steps by default.
     """
     times, power = _samples(source, time_s, power_w, longest_step_s)
@@ -66,7 +66,7 @@ def from_power(
 def read_trace(path: Path | str, longest_step_s: float | None = None) -> Trace:
     """Trace in a CSV file; a counter wraps around once at most between two samples.
 
-    Raises ``ValueError`` as ``from_power`` does, but for no gap of a counter without a range; for other
+    Raises ``ValueError`` as ``from_power`` does, except for gaps in a counter without a range; for other
     columns; and for a count beyond the range or one that goes back without a range.
     """
     table, source = pd.read_csv(path), Path(path).name
@@ -93,7 +93,7 @@ Power = float | Trace  # watts, steady or recorded
 
 
 class Replay(BackEnd):
-    """Joules that a trace, or one in a CSV file, shows from its start for as long as the meter runs."""
+    """Joules of a trace, or of one in a CSV file, from its start for as long as the meter runs."""
 
     name = "replay"
     provenance = "replayed"
@@ -111,10 +111,10 @@ class Replay(BackEnd):
 class PowercapTree:
     """A powercap tree for ``Meter("rapl", powercap=tree.folder)`` where there is no RAPL.
 
-    ``watts`` is what each package draws, steady or as a trace, or names the zones: package, core,
+    ``watts`` is what each package draws, steady or as a trace, or maps zones to that: package, core,
     uncore and dram of each socket, and psys of the board. Counters start at ``start_share`` of their
     range, those of further sockets elsewhere, and wrap around at ``range_uj``. They and the tree's clock
-    ``time_s`` move by ``advance`` alone, and readings are replayed. Raises ``ValueError`` for no socket,
+    ``time_s`` move only by ``advance``, and readings are replayed. Raises ``ValueError`` for no socket,
     an unknown zone, negative power and an empty range.
     """
 
@@ -147,7 +147,7 @@ class PowercapTree:
         self.advance(0.0)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass. Raises ``ValueError`` for a negative one, and beyond the end of a trace."""
+        """Let time pass. Raises ``ValueError`` for negative seconds, and beyond the end of a trace."""
         non_negative(seconds=seconds)
         time_s, counts = float(self.time_s + seconds), {}
         for folder, start_uj, watts in self._counters:
@@ -169,7 +169,7 @@ class PowercapTree:
 def _samples(
     source: str, time_s: ArrayLike, values: ArrayLike, longest_step_s: float | None
 ) -> tuple[Float[Array, " samples"], Float[Array, " samples"]]:
-    """Times from zero on, and values, once both are a trace."""
+    """Times from zero on, and values, once checked to be a trace."""
     columns = (pd.to_numeric(pd.Series(column), errors="coerce") for column in (time_s, values))
     times, numbers = (column.to_numpy(float) for column in columns)
     if len(times) != len(numbers) or len(times) < 2:

@@ -1,7 +1,7 @@
-"""Files of entries to the challenge, which never take the place of a file that is there.
+"""Save entries to the challenge as files, without ever overwriting a file.
 
-A name that is taken gets a number: ``mine.py``, ``mine 2.py``, ... Content that is there already is
-found again, so a cell that runs twice leaves one file.
+A name that is taken gets a number: ``mine.py``, ``mine 2.py``, ... Content that exists already is
+reused, so a cell that runs twice leaves one file.
 """
 
 import io
@@ -27,12 +27,12 @@ def predict(images):
 
 
 def save(text: str, folder: Path, name: str) -> Path:
-    """Keep the text of an entry in a file of its own; gives its path. Raises ``OSError`` as files do."""
+    """Save an entry's text in its own file; returns the path. Raises ``OSError`` as writing does."""
     return _keep(folder, name, lambda stem: {".py": text.encode()})
 
 
 def save_network(net: nn.Sequential, folder: Path, name: str) -> Path:
-    """Keep the weights of a network beside an entry that loads them and answers; gives the entry's path.
+    """Save a network's weights beside an entry that loads them and predicts; returns the entry's path.
 
     The entry writes the layers out, so they must be torch's own: fold or pack a network first. Raises
     ``TypeError`` for other layers, and ``OSError`` as writing does.
@@ -51,7 +51,7 @@ def save_network(net: nn.Sequential, folder: Path, name: str) -> Path:
 
 
 def _keep(folder: Path, name: str, contents: Callable[[str], Mapping[str, bytes]]) -> Path:
-    """Write the files under the first name at which they stand already or nothing stands."""
+    """Write the files under the first name that is free, or that already holds the same content."""
     for number in count(1):
         stem = name if number == 1 else f"{name} {number}"
         files = {folder / f"{stem}{ending}": content for ending, content in contents(stem).items()}

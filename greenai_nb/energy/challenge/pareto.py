@@ -1,4 +1,4 @@
-"""The Pareto front: the choices that no other dominates, at most as dear and at least as good."""
+"""The Pareto front: the choices that no other dominates in cost and value."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -8,7 +8,7 @@ from numpy import ndarray as Array
 def on_front(cost: Float[Array, " choices"], value: Float[Array, " choices"]) -> Bool[Array, " choices"]:
     """Which choices no other dominates, by cost (less is better) and value (more is better).
 
-    i is dominated by j where  cost_j <= cost_i,  value_j >= value_i,  and one of both is strict.
+    i is dominated by j where  cost_j <= cost_i,  value_j >= value_i,  and one of them is strict.
     Equal choices do not dominate each other. Raises ``ValueError`` unless both are vectors of one length
     without NaN.
     """

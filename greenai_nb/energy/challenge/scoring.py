@@ -1,8 +1,8 @@
-"""The workshop's competition: in each band of accuracy, the least energy an image wins.
+"""The workshop's competition: in each band of accuracy, the least energy per image wins.
 
 An entry is a Python file with a function ``predict(images)``: a tensor of (n, 1, 28, 28) in [0, 1] goes
-in, n integer classes come out. What it loads, it loads from its own folder when the file is imported,
-and that is not metered. It runs in a fresh process without the labels, and with your rights: read a
+in, n integer classes come out. It may load files from its own folder when it is imported, which
+is not metered. It runs in a fresh process without the labels, but with your permissions: read a
 stranger's entry before you score it. The labels of a public data set can be looked up, so for a prize,
 score on images of your own.
 """
@@ -41,7 +41,7 @@ UNREADABLE = "its process left an answer that cannot be read"
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy of an entry as a share, and readings of ``images`` images each; else its ``problem``."""
+    """Accuracy of an entry as a share, and readings of ``images`` images each, or its ``problem``."""
 
     name: str
     accuracy: float = math.nan
@@ -77,9 +77,9 @@ def score(
     """Accuracy and energy of an entry, from rounds of batches in a fresh process.
 
     A round passes over the images in an order drawn from ``seed``, as often as fits into ``round_s``.
-    ``backend`` is that of ``Meter``. Whatever the entry does, a crash, an exit, a wrong answer, more
-    than ``limit_s`` seconds in all, becomes a sentence in the score's ``problem``. Raises ``ValueError``
-    for a number that is not positive, an unknown back end, and labels that are not as many as images.
+    ``backend`` is that of ``Meter``. Whatever goes wrong, a crash, an exit, a wrong answer, more than
+    ``limit_s`` seconds in all, becomes a sentence in the score's ``problem``. Raises ``ValueError``
+    for a number that is not positive, an unknown back end, and more or fewer labels than images.
     """
     whole(batch=batch, rounds=rounds, threads=threads, images=len(images))
     positive(round_s=round_s, limit_s=limit_s)
@@ -103,10 +103,10 @@ def score(
 
 
 def leaderboard(scores: Sequence[Score]) -> pd.DataFrame:
-    """The table of scores: the highest band first, in it the least energy, what failed at the end.
+    """The table of scores: by band from the highest, then by energy from the least, failures last.
 
-    Energies are those of the median round, in microjoules an image, with the bounds of its reading.
-    ``spread_percent`` is how far the CPU time of the rounds lay apart: smaller differences say nothing.
+    Energies are those of the median round, in microjoules per image, with the bounds of its reading.
+    ``spread_percent`` is the spread of CPU time over the rounds: smaller differences mean nothing.
     Raises ``ProvenanceError`` where energies were obtained in several ways: they cannot be ranked.
     """
     done = [each for each in scores if not each.problem]
@@ -139,7 +139,7 @@ def _row(score: Score) -> dict[str, Any]:
 
 
 def _run(file: Path, folder: Path, limit_s: float) -> worker.Answer:
-    """The answer of an entry's process, which is gone when this returns, whatever it has started."""
+    """The answer of an entry's process, which is ended with all that it started before this returns."""
     command = [sys.executable, "-P", "-m", worker.__name__, str(file), str(folder)]
     log = folder / "log.txt"
     with log.open("w") as output:
@@ -154,7 +154,7 @@ def _run(file: Path, folder: Path, limit_s: float) -> worker.Answer:
             _end(process)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         path = folder / worker.ANSWER
-        about = path.lstat()  # a pipe would be read for ever, a link anywhere
+        about = path.lstat()  # reading a pipe might not end, and a link may lead anywhere
         if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_ANSWER:
             return worker.Answer(problem=f"{UNREADABLE}: no file of at most {MAX_ANSWER} bytes")
         try:

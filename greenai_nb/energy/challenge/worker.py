@@ -1,7 +1,7 @@
 """The process in which an entry of the challenge is metered.
 
-It never sees a label. ``task.json`` and ``images.npy`` in the folder of the second argument say what to
-do; ``answer.json`` there will hold what was metered, or a sentence on why nothing was.
+It never sees a label. In the folder given as second argument, ``task.json`` and ``images.npy`` say what
+to do; ``answer.json`` will hold what was metered, or a sentence on why nothing was.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from greenai_nb.machine import adopt_orphans
 
 TASK, IMAGES, ANSWER = "task.json", "images.npy", "answer.json"
 CLASSES = 10
-CHANGED = 1e-3  # batches are cut anew in each pass, and rounding may then turn a tie
+CHANGED = 1e-3  # each pass has new batches, so rounding may break a tie differently
 MAX_COPIES = 2**28  # bytes of a round's images: a container of 2 GB holds them beside the notebook
 
 Predict = Callable[[Tensor], Any]
@@ -45,7 +45,7 @@ class Task(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, forbid_unknown_fields=True):
-    """A class for each image, and a reading of each round of so many images; else the ``problem``."""
+    """A class for each image, and a reading of each round of ``images`` images; or the ``problem``."""
 
     classes: list[Annotated[int, msgspec.Meta(ge=0, lt=CLASSES)]] = []
     images: int = 0
@@ -54,14 +54,14 @@ class Answer(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EntryError(Exception):
-    """What is wrong with an entry, as a sentence for the one who wrote it."""
+    """What is wrong with an entry, as a sentence for its author."""
 
 
 def main(file: Path, folder: Path) -> None:
     """Meter an entry and leave the answer in the folder, whatever the entry raises."""
     task = msgspec.json.decode((folder / TASK).read_bytes(), type=Task)
     images = torch.from_numpy(np.load(folder / IMAGES, allow_pickle=False))
-    for secret in (TASK, IMAGES):  # of which the seed tells the order of the images
+    for secret in (TASK, IMAGES):  # the task's seed would give away the order of the images
         (folder / secret).unlink()
     adopt_orphans()
     torch.set_num_threads(task.threads)
@@ -78,7 +78,7 @@ def main(file: Path, folder: Path) -> None:
 
 
 def loaded(file: Path) -> Predict:
-    """The function ``predict`` of a file, whose folder is where it works and imports from."""
+    """The function ``predict`` of a file, whose folder becomes its working directory and import path."""
     os.chdir(file.parent)
     sys.path.insert(0, str(file.parent))
     predict = runpy.run_path(str(file)).get("predict")
@@ -91,13 +91,13 @@ def metered(predict: Predict, images: Tensor, task: Task) -> Answer:
     """Classes of all images, and a reading of each round of passes over them, each in a new order.
 
     Two passes over mirrored images come first and are not metered: one compiles and loads, the other
-    tells how many passes a round needs to last ``round_s``. Each pass has its own copy of the images,
+    shows how many passes a round needs to last ``round_s``. Each pass has its own copy of the images,
     made outside the meter, and batches of its own, so that neither a changed pixel nor a remembered
     batch helps. The check of every answer is metered. CPU seconds of all threads count; those of
     processes count when they have ended, so a process that still runs after a round is refused.
 
     An entry that remembers each single image by its pixels, or tampers with the process that it shares
-    with the meter, is not found out: read entries before you score them.
+    with the meter, is not detected: read entries before you score them.
     """
     generator = torch.Generator().manual_seed(task.seed)
     mirrored = images.flip(-1)
@@ -127,14 +127,14 @@ def metered(predict: Predict, images: Tensor, task: Task) -> Answer:
 
 
 def _wait_for_ended_processes() -> None:
-    """The CPU seconds of a process count when somebody has waited for it."""
+    """Wait for ended processes, since only then do their CPU seconds count."""
     with contextlib.suppress(ChildProcessError, AttributeError):  # there is none, or this is Windows
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def classify(predict: Predict, batches: Sequence[Tensor]) -> Array:
-    """The classes that predict gives for batches; raises ``EntryError`` for what is no class."""
+    """The classes that predict gives for batches; raises ``EntryError`` for anything but a class."""
     return np.concatenate([_classes(predict(batch), len(batch)) for batch in batches])
 
 

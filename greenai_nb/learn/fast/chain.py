@@ -5,11 +5,11 @@ The chain's target is the Gibbs distribution of the theorem,
     rho(w)  ~  exp(-lambda l(w)) pi(w) ,        l(w) = mean cross-entropy of the training images,
 
 with the sparsity prior pi, and the uniform distribution for filters of signs. It draws a filter, or a
-hidden unit and the weights out of it, and stays there for a block of moves. What is drawn does not
-depend on the weights, so every block leaves the target as it is.
+hidden unit and the weights out of it, and stays there for a block of moves. This draw does not
+depend on the weights, so every block leaves the target invariant.
 
-Weights and probabilities are in single precision and made anew every ``REFRESH_EVERY`` proposals; the
-loss is tracked in double precision. Every decision comes back as a ``MOVE`` record.
+Weights and probabilities are in single precision, and caches are recomputed every ``REFRESH_EVERY``
+proposals; the loss is tracked in double precision. Every decision comes back as a ``MOVE`` record.
 
 Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
 """
@@ -66,7 +66,7 @@ class ChainSettings:
 
 
 def sweep(chain: Chain, blocks: int, settings: ChainSettings, generator: np.random.Generator) -> Array:
-    """Move the chain by blocks of proposals; gives a ``MOVE`` record of each proposal."""
+    """Move the chain by blocks of proposals; returns a ``MOVE`` record of each proposal."""
     moves = np.zeros(blocks * settings.block, MOVE)
     scales = np.full(chain.filters.shape[1], float(settings.scale))
     scales_out = np.full(len(chain.outgoing), float(settings.scale_output))
@@ -93,9 +93,9 @@ def fit_accept_reject(
     The chain starts at the weights of ``net`` and runs for ``proposals`` moves, rounded up to whole
     blocks. It is evaluated ``evaluations`` times for the trace, and the last state is returned. A seed
     gives the same chain, however often it is evaluated. Chains may run in threads, side by side on
-    several cores; ``seconds`` are those of the own thread. An interrupt returns the fit so far, with a
-    warning. Raises ``TypeError`` for a network of another kind, ``ValueError`` for labels that are no
-    class, a start without a finite loss, and more evaluations than blocks, and what ``copied`` raises.
+    several cores; ``seconds`` are those of its own thread. An interrupt returns the fit so far, with a
+    warning. Raises ``TypeError`` for a network of another kind, ``ValueError`` for labels that are not
+    classes, a start without a finite loss, and more evaluations than blocks, and what ``copied`` raises.
     """
     settings = settings or ChainSettings()
     blocks = -(-proposals // settings.block)
@@ -142,7 +142,7 @@ def fit_accept_reject(
 
 
 class _Counts:
-    """What the records of blocks add up to, closed into rows of ``Fit.moves`` at each evaluation."""
+    """Totals over the records of blocks, turned into rows of ``Fit.moves`` at each evaluation."""
 
     def __init__(self, chain: Chain) -> None:
         self.blocks = self.operations = 0

@@ -6,8 +6,8 @@ filter moves the filter's units at all of its positions q, and so the logits by
     d_c = sum_q (relu(a_q + change x_q) - relu(a_q)) v_qc ,
 
 with the activations a, the pixels x under the weight, and the weights v out of each unit. The slope of
-every image's loss in the output of each unit is made once; then a move is rejected by one pass over the
-pixels, or goes on to the exact change. A weight out of a unit moves the logits of one class.
+every image's loss in the output of each unit is computed once; a move is then rejected after one pass
+over the pixels, or goes on to the exact change. A weight out of a unit moves the logits of one class.
 """
 
 import math
@@ -97,7 +97,7 @@ def _bound(activation: Any, slope: Any, pixel: Any, change: Any) -> Any:
 
 @njit(fastmath=True)
 def _move_logits(activation: Any, pixel: Any, change: Any, outgoing: Any, used: Any, first: bool, shift: Any, powers: Any, start: int) -> None:  # noqa: E501  # fmt: skip
-    """Put what one unit moves the logits by into a tile of ``powers``; further units add to it."""
+    """Write how far one unit moves the logits into a tile of ``powers``; further units add to it."""
     units, shown = activation[start : start + TILE], pixel[start : start + TILE]
     for image in range(len(units)):
         before = units[image]

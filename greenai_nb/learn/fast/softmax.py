@@ -1,4 +1,4 @@
-"""What moved logits do to a cross-entropy, in single precision and fast.
+"""How a cross-entropy changes when logits move, computed fast in single precision.
 
 Image i has probabilities p_c. A move adds d_c to its logits, and its loss changes by
 
@@ -8,15 +8,15 @@ Cross-entropy is convex in the logits, so the change is never less than its line
 with g = sum_c p_c v_c - v_y when the logits move along a direction, d_c = s v_c: a proposal that the
 linear part rejects is rejected, without any exponential.
 
-Images stand in the order of their labels, those of class c from ``ends[c]`` to ``ends[c + 1]``.
+Images are sorted by label, those of class c from ``ends[c]`` to ``ends[c + 1]``.
 Probabilities are kept as numbers ``mass`` and one ``inverse`` for each image, p_c = mass_c inverse, so
 that a move writes only the classes whose logits move. Three things keep rounding harmless. A move of a
 logit by more than ``LARGEST_STEP`` is not tried, since 1 + p (exp(d) - 1) would cancel; the rule is the
-same in both directions, so the chain keeps its law. A mass never falls below ``MIN_MASS``, since zero
+same in both directions, so the target is unchanged. A mass never falls below ``MIN_MASS``, since zero
 would stay zero. And ``normalize`` brings the sums back to one.
 
-Loops run from zero over slices: numba then knows that no index is negative, and the compiler fills
-registers. For the same reason exp and log are polynomials here.
+Loops run from zero over slices: numba then knows that no index is negative, and the compiler can
+vectorize. For the same reason exp and log are polynomials here.
 
 Source: the convexity bound is Jensen's; exp and log after Cody and Waite, *Software Manual for the
 Elementary Functions* (1980).
@@ -100,7 +100,7 @@ def slopes(mass: Any, inverse: Any, ends: Any, direction: Any, out: Any) -> None
 
 @njit(fastmath=True)
 def total(numbers: Any) -> Any:
-    """Their sum."""
+    """The sum of some numbers."""
     found = ZERO
     for place in range(len(numbers)):
         found += numbers[place]
@@ -109,7 +109,7 @@ def total(numbers: Any) -> Any:
 
 @njit(fastmath=True, error_model="numpy")
 def tile_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, growth: Any, start: int) -> Any:  # noqa: E501  # fmt: skip
-    """The part of ``loss_change`` that the images of one tile have in it."""
+    """The contribution of one tile of images to ``loss_change``."""
     stop, found = min(start + TILE, len(inverse)), ZERO
     scale, grown = inverse[start:stop], growth[start:stop]
     grown[:] = ZERO
@@ -143,7 +143,7 @@ def loss_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, grow
 
 @njit(fastmath=True, error_model="numpy")
 def commit(mass: Any, inverse: Any, used: Any, powers: Any, growth: Any) -> None:
-    """Write the move that ``loss_change`` looked at into the probabilities."""
+    """Update the probabilities by the move that ``loss_change`` evaluated."""
     for image in range(len(inverse)):
         inverse[image] /= growth[image]
     for place in range(len(used)):

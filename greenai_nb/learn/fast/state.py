@@ -1,4 +1,4 @@
-"""Cached arrays of a network with one hidden layer for incremental updates, and back to torch.
+"""A network with one hidden layer as cached arrays for incremental updates, and back to torch.
 
 The network is a layer of filters, ReLU, and a linear layer; a filter as large as the image is a hidden
 unit of a multilayer perceptron.
@@ -26,12 +26,12 @@ Filters = nn.Linear | nn.Conv2d
 
 
 class Chain(NamedTuple):
-    """Weights, and what is cached of the network on the training images; arrays change in place.
+    """Weights, and cached values of the network on the training images; arrays change in place.
 
     ``filters`` have their bias in the last column, and ``outgoing[f * positions + q]`` are the output
     weights of filter f at position q; with biases its last row holds those of the output, whose unit is
     always 1. ``places[k, q]`` is the row of ``pixels`` under weight k at position q; the last row of
-    pixels is all white. Images are in the order of their labels, those of class c from ``ends[c]`` to
+    pixels is all white. Images are sorted by label, those of class c from ``ends[c]`` to
     ``ends[c + 1]``. ``mass`` and ``inverse`` hold the probabilities as ``softmax`` reads them.
     """
 
@@ -133,7 +133,7 @@ def _places(first: Filters, images: Tensor) -> Int64[Array, "weights positions"]
 
 @torch.inference_mode()
 def refresh(chain: Chain) -> float:
-    """Compute the caches from the weights, to undo the rounding of many moves; gives the summed loss."""
+    """Recompute the caches from the weights, against accumulated rounding; returns the summed loss."""
     filters, outgoing = torch.from_numpy(chain.filters), torch.from_numpy(chain.outgoing)
     loss = 0.0
     for start in range(0, len(chain.inverse), IMAGES_AT_ONCE):

@@ -6,13 +6,13 @@ parity s, bit by bit. For two more words x and y
     ones(s) + ones(x) + ones(y) = ones(s ^ x ^ y) + 2 ones(majority(s, x, y)) .
 
 The new parity s' = s ^ x ^ y needs no work, since XOR is linear: with activations a and weights b it is
-the XOR of the *prefix* parities of a and of b, which are made once, when packing. So of two words
+the XOR of the *prefix* parities of a and of b, which are computed once, when packing. So of two words
 (w0, w1) the packed form stores (w0, w0 ^ w1 ^ all words before), and the second word is never formed:
 majority(s, x, y) is x where s and x agree and not s' where they differ. One such choice is one
 instruction on AVX-512. Per pair of words: two XORs, a choice, a count and an add, for 2 x 512 products.
 
 A tile of 4 rows x 2 registers keeps parities and counts in registers. On other processors the same code
-runs on shorter registers, exact and slower.
+runs on shorter registers, just as exact but slower.
 
 Layouts: rows of 32-bit words, in pairs as above; weights in panels of two registers.
 
@@ -41,14 +41,14 @@ from greenai_nb.nets.kernels.carry_save_instructions import (
 from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by, whole_words
 
 ROWS, PANEL = 4, 2 * LANES
-# Products a cycle: a pair of words is five instructions for 2 x 512 signs, and a cycle starts two.
+# Products per cycle: a pair of words is five instructions for 2 x 512 signs, and two start per cycle.
 PEAK = 2 * 32 * LANES / 2.5
 LEVELS = np.int32
 
 
 @njit(nogil=True)
 def _pair(words: Any, out: Any) -> None:
-    """Put the parity of all words so far in place of every second word of a row."""
+    """Replace every second word of a row by the parity of all words so far."""
     low, half = uint64(0xFFFFFFFF), uint64(32)
     for row in range(words.shape[0]):
         parity = uint64(0)
@@ -160,7 +160,7 @@ def _store_reached(out: Any, at: int, counts: Any, levels: Any, level: int) -> N
 
 @njit(nogil=True)
 def _after(position: int, kinds: Any) -> int:
-    """The next position of an image; after its last comes the first of the next image."""
+    """The next position of an image; after the last comes the first, of the next image."""
     return position + 1 if position + 1 < len(kinds) else 0
 
 

@@ -74,7 +74,7 @@ def add_majority(typing: Any, count: Any, before: Any, x: Any, after: Any) -> An
 
 @intrinsic
 def differences(typing: Any, count: Any, parity: Any) -> Any:
-    """In how many positions the signs of each lane differ, 2 count + ones of the last parity."""
+    """The number of differing signs in each lane, 2 count + ones of the last parity."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         doubled = builder.shl(args[0], constant(Words.vector, 1))

@@ -1,6 +1,6 @@
 """What surrounds a product of signs in a convolution: windows of an image before, signs after.
 
-An image is bytes of packed signs, channels innermost.
+An image is stored as bytes of packed signs, channels innermost.
 """
 
 from typing import Any
@@ -49,7 +49,7 @@ def reached(
 
 @njit(nogil=True)
 def _windows(padded: Any, kernel: int, stride: int, count: int, out: Any) -> None:
-    """Copy line by line; unsigned indices, since numba asks of signed ones whether they are negative."""
+    """Copy line by line; indices are unsigned, since numba checks whether signed ones are negative."""
     batch, rows, columns, _ = out.shape
     height, width = padded.shape[1], uint64(padded.shape[2])
     pixels, windows = padded.ravel(), out.ravel()
@@ -83,7 +83,7 @@ def windows(
 
 
 def _widest(count: int) -> np.dtype[Any]:
-    """The largest unsigned integer that a number of bytes is a multiple of."""
+    """The largest unsigned integer type whose size divides a number of bytes."""
     return next(unit for unit in UNITS if count % unit.itemsize == 0)
 
 

@@ -1,18 +1,18 @@
 """The product of signs by table look-up, for processors with AVX2 and no population count on vectors.
 
-Four signs of an activation are one of sixteen rows of a table, and the row says, for each of the
-sixteen patterns that four signs of a weight can have, in how many the two differ. One shuffle looks the
-row up for 32 outputs at once: 128 multiply-accumulates by two instructions, a shuffle and an add.
+Four signs of an activation select one of sixteen rows of a table, and the row says, for each of the
+sixteen patterns of four weight signs, how many of the four differ. One shuffle looks this number up for
+32 outputs at once: 128 multiply-accumulates by two instructions, a shuffle and an add.
 
 Each of 32 lanes is one output and holds its differences in a byte. A byte is full after 31 pairs of
 look-ups (62 x 4 < 256) and is then added to 16 bits. A tile of 3 rows x 64 outputs keeps its sums in
 registers.
 
 Layouts: an activation row is a list of table offsets, one byte for four signs (pattern times 16). The
-weights are panels of 64 outputs, a byte for eight signs of each, in the order in which a register's even
-and odd bytes come apart.
+weights are panels of 64 outputs, a byte for eight signs of each, in the order in which a register
+splits into even and odd bytes.
 
-Source: the idea of counting bits by ``pshufb`` is Mula, Kurz and Lemire, *Faster population counts using
+Source: counting bits by ``pshufb`` is an idea of Mula, Kurz and Lemire, *Faster population counts using
 AVX2 instructions* (2018).
 """
 
@@ -43,7 +43,7 @@ from greenai_nb.nets.kernels.lookup_instructions import (
 from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by
 
 ROWS, PANEL, GROUP = 3, 64, 16
-# Products a cycle: 128 are two instructions, and a cycle starts four.
+# Products per cycle: 128 are two instructions, and four start per cycle.
 PEAK = 256
 FULL = 31
 LEVELS = np.int16

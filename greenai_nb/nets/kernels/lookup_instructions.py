@@ -66,7 +66,7 @@ def table_row(typing: Any, table: Any, offsets: Any, index: Any) -> Any:
 
 @intrinsic
 def add_looked_up(typing: Any, total: Any, row: Any, patterns: Any) -> Any:
-    """``total`` plus what the row says for the pattern of each lane."""
+    """``total`` plus the row's number for the pattern in each lane."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         total, row, patterns = args

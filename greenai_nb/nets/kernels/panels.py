@@ -1,4 +1,4 @@
-"""What all kernels share: weights in panels, and the calls of their compiled products.
+"""What all kernels share: weights in panels, and calls to their compiled products.
 
 A panel holds as many outputs as a kernel works on at once, side by side; zeros pad the last one.
 Activations and weights are packed by the kernel's own ``pack_activations`` and ``pack_weights``.
@@ -34,8 +34,8 @@ def in_panels(rows: Integer[Array, "outputs words"], panel: int) -> Integer[Arra
 def products_by(compiled: Callable[..., None]) -> Callable[..., Int32[Array, "rows padded_outputs"]]:
     """A function of (activations, weights, length, out) that gives inner products of signs.
 
-    They are length - 2 (number of positions in which the signs differ). ``out`` is written to where it
-    is given, and returned.
+    They are length - 2 (number of positions in which the signs differ). The result goes to
+    ``out`` where that is given.
     """
 
     def products(activations: Array, weights: Array, length: int, out: Array | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Which instructions the processor has, as numba will use them, and how fast it ticks."""
+"""Which of the processor's instructions numba will use, and how fast its clock is."""
 
 import os
 import time
@@ -35,7 +35,7 @@ def best_kernel() -> str:
     name = os.environ.get(KERNEL_VARIABLE) or fastest
     if name not in runnable:
         known = ", ".join(runnable)
-        raise ValueError(f"{KERNEL_VARIABLE}={name!r} is no kernel of this processor, choose of {known}")
+        raise ValueError(f"{KERNEL_VARIABLE}={name!r} does not run on this machine: use one of {known}")
     return name
 
 
@@ -48,7 +48,7 @@ def _chain(steps: int) -> Any:
 
 
 def clock_ghz() -> float:
-    """Clock of this core: squares and sums that wait for one another take four cycles each."""
+    """Clock rate of this core, from a chain of dependent squares and sums of four cycles each."""
     _chain(1)
     start = time.thread_time()
     _chain(CHAIN_STEPS)

@@ -30,7 +30,7 @@ def pack_signs(positive: Bool[Array, "rows length"]) -> UInt8[Array, "rows bytes
 class PackedWeights:
     """Weights of a product of signs, packed for one kernel.
 
-    ``panels`` are the weights as the kernel reads them, ``bits`` as they came. ``length`` is the number
+    ``panels`` are the weights as the kernel reads them, ``bits`` as given. ``length`` is the number
     of signs that are multiplied; padding bits must be zero on both sides.
     """
 
@@ -58,9 +58,9 @@ class PackedWeights:
         return module.products(module.pack_activations(rows), self.panels, self.length)[: len(rows)]
 
     def levels(self, thresholds: Int32[Array, "kinds outputs"]) -> Array:
-        """The most differences with which each output still reaches its threshold.
+        """The largest number of differences at which each output still reaches its threshold.
 
-        Products are length - 2 differences. Outputs that pad the last panel have -1, which none reach.
+        Products are length - 2 differences. Outputs that pad the last panel have -1, which none reaches.
         """
         module = kernel(self.kernel)
         levels = np.full((len(thresholds), len(self.panels) * module.PANEL), -1, module.LEVELS)
@@ -72,8 +72,8 @@ class PackedWeights:
     ) -> UInt8[Array, "rows output_bytes"]:
         """Bits of the outputs whose product reaches its threshold; the products are never written.
 
-        The positions of an image repeat along the rows; ``kinds`` says which row of ``levels`` holds
-        for which.
+        The positions of an image repeat along the rows; ``kinds`` says which row of ``levels`` each
+        of them takes.
         """
         module = kernel(self.kernel)
         bits = module.reached(module.pack_activations(rows), self.panels, kinds, levels)

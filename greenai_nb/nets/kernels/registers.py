@@ -1,7 +1,7 @@
 """SIMD registers as numba values: the few instructions that the fast kernels are written in.
 
 Numba compiles loops over numbers, and leaves it to the compiler which of them share a register. A fast
-product of signs has to say it: so here are values that *are* registers, and functions that are one
+product of signs must decide that itself: so here are values that *are* registers, and functions of one
 instruction each. ``load`` reads a register from an array, ``broadcast`` fills one with a single number.
 
 Source: Intel, *Intrinsics Guide*; LLVM, *Language Reference*.

@@ -1,7 +1,7 @@
 """The product of signs in plain loops over 64-bit words: XOR, count the ones, subtract.
 
-With n signs, of which d differ, the inner product is n - 2 d. Numba and its compiler make what they can
-of the loops on any processor; this is the kernel to read first.
+With n signs, of which d differ, the inner product is n - 2 d. The compiler optimizes the loops as best
+it can on any processor; this is the kernel to read first.
 
 Layouts: rows of 64-bit words for the activations; for the weights, words of 64 neighbouring outputs lie
 side by side, so that the compiler can count for several outputs at once. Four activation words meet them
@@ -21,7 +21,7 @@ from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by, w
 from greenai_nb.nets.kernels.registers import call
 
 PANEL, FUSED = 64, 4
-# Products a cycle: a word of 64 signs, counted by one instruction.
+# Products per cycle: a word of 64 signs, counted by one instruction.
 PEAK = 64
 LEVELS = np.int32
 

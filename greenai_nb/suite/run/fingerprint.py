@@ -1,9 +1,9 @@
-"""Fingerprints: whether a result still belongs to the code that is there now.
+"""Fingerprints, which tell whether a result still belongs to the current code.
 
 A notebook's fingerprint covers its code cells, its effective parameters, the claims that it tests,
-the source of every module of the package that it imports, directly or through another, the data that lie
-in folders beside these, and modules that it imports from the folder in which it runs. Prose does not
-count.
+the source of every module of the package that it imports, directly or through another, the data in
+folders beside these modules, and the modules that it imports from the folder in which it runs. Its
+prose does not count.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ def unused(notebook: Mapping[str, Any], names: Iterable[str]) -> list[str]:
 def fingerprint(
     notebook: Mapping[str, Any], parameters: Mapping[str, Any], root: Path, others: Iterable[str] = ()
 ) -> str:
-    """A hash of all that a notebook's result depends on; ``others`` are further texts to count in.
+    """A hash of all that a notebook's result depends on; ``others`` are further texts to include.
 
-    The package is the one in ``root``, or the one that runs where ``root`` holds notebooks alone.
+    The package is the one in ``root``, or the one that is running if ``root`` holds only notebooks.
     """
     cells, package = code_cells(notebook), root / sources.PACKAGE.name
     package = package if package.is_dir() else sources.PACKAGE

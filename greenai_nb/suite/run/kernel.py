@@ -1,7 +1,7 @@
-"""Execute a notebook in a kernel of its own, with its threads, and with limits on memory and time.
+"""Execute a notebook in a kernel of its own, with limits on threads, memory and time.
 
-Papermill injects the parameters, nbclient executes the cells. A kernel ends with this process, whatever
-ends that: ipykernel watches its parent. An interrupt from the keyboard does not reach it.
+Papermill injects the parameters and nbclient executes the cells. A kernel ends when this process does,
+for whatever reason, because ipykernel watches its parent. Ctrl-C does not reach the kernel.
 """
 
 import functools
@@ -31,15 +31,15 @@ THREAD_VARIABLES = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENB
 KERNEL_ENVIRONMENT = {
     "JUPYTER_PLATFORM_DIRS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    # glibc returns large freed tensors to the system; left alone, it keeps up to 32 MB each. Others come
-    # from one heap for all threads, in large steps: small steps cost torch a third of its speed.
+    # So glibc returns large freed tensors to the system; by default it keeps up to 32 MB of each. Others
+    # come from one heap for all threads, which grows in large steps: small ones slow torch by a third.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "MALLOC_TOP_PAD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 KILLED = (
-    "DeadKernelError: the kernel was killed, or ended itself, after it had held {peak:.0f} MB of the "
+    "DeadKernelError: the kernel was killed, or ended itself, after using {peak:.0f} MB of the "
     "{limit:.0f} MB here; perhaps the machine's memory ran out"
 )
 CHECK_EVERY_S = 0.25
@@ -47,7 +47,7 @@ CHECK_EVERY_S = 0.25
 
 @dataclass(frozen=True)
 class Limits:
-    """What a notebook may use: resident memory of its kernel with its children, and wall seconds."""
+    """What a notebook may use: resident memory of its kernel and subprocesses, and wall seconds."""
 
     memory_mb: float | None = None
     time_s: float | None = None
@@ -67,8 +67,8 @@ def execute(
     """Execute a job's notebook from top to bottom, or to the first cell that fails, and stamp it.
 
     ``variables`` are added to the kernel's environment. ``on_cell`` gets the index of each cell that
-    begins, and how many there are. ``stop`` is an event on which the kernel is killed. What it writes
-    outside its cells goes to ``log``.
+    begins, and the number of cells. Setting ``stop`` kills the kernel. What the kernel writes outside
+    its cells goes to ``log``.
     """
     notebook = _prepared(job)
     guard = _Guard(limits or Limits(), stop or threading.Event())
@@ -114,7 +114,7 @@ def execute(
 
 @functools.cache
 def revision() -> str | None:
-    """The commit of the checkout, where it is one."""
+    """The commit of the checkout; None outside one."""
     command = ["git", "-C", str(project.root()), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -123,7 +123,7 @@ def revision() -> str | None:
 
 
 def _environment(job: Job, results: Path, profile: str) -> dict[str, str]:
-    """What the kernel of a job has around it: its threads, and what a lesson asks of its run."""
+    """The environment of a job's kernel: its threads, and what a lesson needs to know of its run."""
     return {
         **os.environ,
         **KERNEL_ENVIRONMENT,
@@ -150,7 +150,7 @@ def _prepared(job: Job) -> nbformat.NotebookNode:
 
 
 class _Guard:
-    """Measures a kernel while it lives, and kills it with its children for a reason that is told."""
+    """Measures a running kernel, and kills it and its children when a limit is broken, with a reason."""
 
     def __init__(self, limits: Limits, stop: threading.Event) -> None:
         self.peak_mb, self.reason = 0.0, ""
@@ -162,11 +162,11 @@ class _Guard:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def measure(self) -> None:
-        """Note the largest resident memory so far: of ever, or where that is not told, of all seen."""
+        """Note the peak of resident memory: as the system tells it, or else the largest value seen."""
         with suppress(psutil.NoSuchProcess):
             memory = self._kernel.memory_info()
             peak_mb = getattr(memory, "peak_wset", memory.rss) / MB
-            with suppress(OSError, IndexError):  # not on Linux, or no longer
+            with suppress(OSError, IndexError):  # not on Linux, or the kernel has ended
                 status = Path(f"/proc/{self._kernel.pid}/status").read_text()
                 peak_mb = float(status.partition("VmHWM:")[2].split()[0]) * 1024 / MB
             self.peak_mb = max(self.peak_mb, peak_mb)
@@ -175,7 +175,7 @@ class _Guard:
         while self._kernel.is_running() and not self.reason:
             self._stop.wait(CHECK_EVERY_S)
             self.measure()
-            with suppress(psutil.NoSuchProcess):  # one has just ended
+            with suppress(psutil.NoSuchProcess):  # a process has just ended
                 self.reason = self._broken()
         with suppress(psutil.NoSuchProcess):
             for process in self._family() if self.reason else ():

@@ -19,14 +19,14 @@ from greenai_nb.lesson.project import ALL, DEFAULT_PROFILE, STAMP
 from greenai_nb.suite.run.fingerprint import code_cells, fingerprint
 
 THREADS = "threads"
-NAME = re.compile(r"(\d\d)_\w+")  # of a notebook of the walk
-MAX_CHARS = 200  # of another library's error
+NAME = re.compile(r"(\d\d)_\w+")  # of the walk's notebooks
+MAX_CHARS = 200  # shown of another library's error
 
 Values = Mapping[str, Any]
 
 
 class Status(StrEnum):
-    """How a run of a notebook ended; ``unchanged`` is one whose result was there already."""
+    """How a run of a notebook ended; ``unchanged`` means that its result was there already."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
@@ -36,7 +36,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run of that name ended: ``cell`` began last, and without an error all of them ran."""
+    """How the run of that name ended; ``cell`` is the last that began, and without an error all ran."""
 
     name: str
     status: Status
@@ -57,7 +57,7 @@ class Stamp(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A notebook of the walk as it lies in the repository."""
+    """A notebook of the walk as it is in the repository."""
 
     name: str
     path: Path
@@ -110,7 +110,7 @@ class Job:
 class Walk(dict[str, Lesson]):
     """Lessons by name, in order; ``broken`` are those that cannot be read, each with the reason.
 
-    ``others`` are notebooks of the folder that are no lessons, such as a copy of one.
+    ``others`` are notebooks in the folder that are not lessons, such as a copy of one.
     """
 
     def __init__(self, paths: Sequence[Path], read: Callable[[Path], Lesson], others: Sequence[str]):
@@ -132,14 +132,14 @@ def lessons(folder: Path) -> Walk:
 
 
 def results(folder: Path, names: Iterable[str]) -> Walk:
-    """The results in a folder of the lessons with these names; what has no stamp is none."""
+    """The results in a folder for the lessons with these names; without a stamp a notebook is broken."""
     paths = sorted(folder.glob("*.ipynb"))
     known = [path for path in paths if path.stem in {*names}]
     return Walk(known, read_result, [path.name for path in paths if path not in known])
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of the lessons in a folder: the shortest of each number, of which longer ones are copies."""
+    """Names of the lessons in a folder: the shortest of each number; longer ones are copies of it."""
     names: dict[str, str] = {}
     for name in sorted((path.stem for path in folder.glob("[0-9]*.ipynb")), key=lambda n: (len(n), n)):
         if matched := NAME.fullmatch(name):
@@ -153,7 +153,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def lesson_named(folder: Path, name: str) -> Lesson:
-    """The notebook of the walk with that very name. Raises ``UsageError`` where there is none."""
+    """The notebook of the walk with exactly this name. Raises ``UsageError`` if there is none."""
     known = _names(folder)
     if name not in known:
         raise UsageError(f"no notebook {name!r}. {nearest(name, known)}")
@@ -161,15 +161,15 @@ def lesson_named(folder: Path, name: str) -> Lesson:
 
 
 def read_lesson(path: Path) -> Lesson:
-    """Read a notebook. Raises ``UsageError`` where it has no title or no right parameters cell."""
-    import nbformat  # takes a second, which the commands that read no notebook are spared
+    """Read a notebook. Raises ``UsageError`` if it has no title or no valid parameters cell."""
+    import nbformat  # takes a second; commands that read no notebook do without
 
     try:
         content = nbformat.read(path, as_version=4)
         title = content.cells[0].source.splitlines()[0].lstrip("# ")
-    except Exception as error:  # nbformat raises whatever a file that is no notebook leads to
+    except Exception as error:  # nbformat raises errors of many kinds for a broken file
         said = " ".join(str(error).split())[:MAX_CHARS] or "it is empty"
-        raise UsageError(f"{path.name} is no notebook with a title ({said}). Restore it.") from error
+        raise UsageError(f"{path.name} is not a notebook with a title ({said}). Restore it.") from error
     tagged = [cell.source for cell in content.cells if "parameters" in cell.metadata.get("tags", ())]
     if len(tagged) != 1:
         raise UsageError(f"{path.name} has {len(tagged)} cells tagged parameters, needs one")
@@ -190,19 +190,19 @@ def _refuse_shadows(path: Path, content: Any, parameters: Iterable[str]) -> None
 
 
 def read_result(path: Path) -> Lesson:
-    """A notebook that a runner has executed. Raises ``UsageError`` where its stamp is not there."""
+    """A notebook that a runner has executed. Raises ``UsageError`` if it has no stamp."""
     lesson = read_lesson(path)
     try:
         msgspec.convert(lesson.stamp, Stamp)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{path} is no result of a run ({error}) and is left alone.") from None
+        raise UsageError(f"{path} is not the result of a run ({error}) and is left alone.") from None
     return lesson
 
 
 def select(walk: Walk, names: Sequence[str]) -> dict[str, Lesson]:
     """The lessons asked for, by name or number; all of them if none is named.
 
-    Raises ``UsageError`` for one that is not there, or cannot be read.
+    Raises ``UsageError`` for a notebook that does not exist or cannot be read.
     """
     for name, fault in walk.broken.items():
         if not names or {name, name.split("_")[0]} & {*names}:
@@ -234,7 +234,7 @@ def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
 
 
 def effective(lesson: Lesson, profile: Values, overrides: Values, threads: int) -> dict[str, Any]:
-    """A lesson's parameters: its own, over them the machine's, the profile's, and those asked for."""
+    """A lesson's parameters: its own, overridden by the machine's, the profile's and those asked for."""
     own = profile.get(lesson.name, {})
     asked = {THREADS: threads, **profile.get(ALL, {}), **own, **overrides}
     known = {name: value for name, value in asked.items() if name in {*lesson.parameters, *own}}
@@ -250,7 +250,7 @@ def make(
     out: Path,
     profile: str = DEFAULT_PROFILE,
 ) -> list[Job]:
-    """The jobs of a run, longest first, those that read the others' records last.
+    """The jobs of a run, longest first, but with those that read the others' records last.
 
     ``settings`` are those of the profile, as ``read_profile`` gives them. Raises ``UsageError``
     for a parameter that no chosen notebook has, or a value out of range.
@@ -271,7 +271,7 @@ def make(
 
 
 def fingerprint_of(lesson: Lesson, parameters: Values, root: Path, others: Sequence[str] = ()) -> str:
-    """The fingerprint of a lesson's result: what ``fingerprint`` covers, the lock and what it reads."""
+    """The fingerprint of a lesson's result: what ``fingerprint`` covers, the lock and files read."""
     lock = (root / "requirements.lock").read_text()
     return fingerprint(
         lesson.content, parameters, root, [*others, lock, *_read_by(lesson, parameters, root)]
@@ -279,12 +279,12 @@ def fingerprint_of(lesson: Lesson, parameters: Values, root: Path, others: Seque
 
 
 def is_done(job: Job, out: Path) -> bool:
-    """Whether the folder holds this job's result already."""
+    """Whether the folder already holds this job's result."""
     return _stamp_in(out, job.name).get("fingerprint") == job.fingerprint
 
 
 def is_fresh(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> bool:
-    """Whether a lesson's committed outputs were made by the code that stands beside them."""
+    """Whether a lesson's committed outputs were made by the code that is now beside them."""
     return lesson.stamp.get("fingerprint") == committed_fingerprint(lesson, walk, root)
 
 

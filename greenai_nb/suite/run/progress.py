@@ -1,4 +1,4 @@
-"""What a terminal shows of a run: which notebook, which cell, minutes left."""
+"""What the terminal shows during a run: which notebook, which cell, minutes left."""
 
 import signal
 import sys
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 
 
 def exit_if_failed(outcomes: Sequence[Outcome]) -> None:
-    """Say which runs have failed, and where, and end the command with 1 if any did."""
+    """Print which runs failed, and at which cell; exit with code 1 if any did."""
     failed = [outcome for outcome in outcomes if outcome.error]
     for run in failed:
         where = "" if run.cell is None else f" at cell {run.cell + 1}"
@@ -34,7 +34,7 @@ def exit_if_failed(outcomes: Sequence[Outcome]) -> None:
 
 @contextmanager
 def interruptible(what: str) -> Iterator[None]:
-    """End an interrupted command with a sentence, and with the exit code that says so."""
+    """End an interrupted command with one sentence and the exit code of an interruption."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
@@ -46,7 +46,7 @@ def interruptible(what: str) -> Iterator[None]:
 
 
 class Board(Progress):
-    """A line for each notebook; on a terminal they move, elsewhere each event is printed once."""
+    """A progress bar for each notebook; where there is no terminal, a printed line for each event."""
 
     def __init__(self, console: Console, jobs: Sequence[Job], side_by_side: int) -> None:
         columns = (BarColumn(bar_width=24), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
@@ -61,7 +61,7 @@ class Board(Progress):
         self._all = self.add_task("[bold]all[/bold]", total=len(jobs), state=self._left())
 
     def cell(self, job: Job, cell: int, of: int) -> None:
-        """A cell begins, the notebook's first one or a later one."""
+        """Show that a cell begins, the notebook's first one or a later one."""
         line = self._lines[job.name].id
         if cell == 0:
             self.start_task(line)
@@ -70,7 +70,7 @@ class Board(Progress):
         self.update(self._all, state=self._left())
 
     def end(self, job: Job, status: Status) -> None:
-        """A notebook has ended."""
+        """Show that a notebook has ended."""
         line = self._lines[job.name]
         self.stop_task(line.id)
         if status == Status.FAILED:

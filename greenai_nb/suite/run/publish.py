@@ -1,6 +1,6 @@
-"""Committed outputs: take them from a run at tutorial size, clean, and stamp.
+"""Take the committed outputs from a run at tutorial size, clean them, and stamp them.
 
-Only the runner's outputs are published, so a stamp says what code made them.
+Only the runner's outputs are published, so the stamp says which code made them.
 """
 
 import shutil
@@ -24,10 +24,10 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 def publish(lesson: Lesson, walk: Mapping[str, Lesson], root: Path, out: Path) -> None:
     """Write the outputs of a run into the repository's notebook.
 
-    Raises ``UsageError`` where the run has no result for it, or one of other code or parameters.
+    Raises ``UsageError`` if the run has no result for it, or one from other code or parameters.
     """
     if home() != root:
-        raise UsageError(f"{root} came with the package. Publish in a checkout of greenai-nb.")
+        raise UsageError(f"{root} came with the package. Publish from a checkout of greenai-nb.")
     path = out / f"{lesson.name}.ipynb"
     if not path.is_file():
         raise UsageError(f"{out} holds no {path.name}. Run it first: greenai run {lesson.name}")
@@ -38,7 +38,7 @@ def publish(lesson: Lesson, walk: Mapping[str, Lesson], root: Path, out: Path) -
     for record in extract(executed, lesson.name, stamp["parameters"], stamp["profile"]):
         if record["reason"]:
             doubt = f"claim {record['claim']} could not be judged: {record['reason']}"
-            raise UsageError(f"{path} is not fit to print, {doubt}. Run it again: greenai run --force")
+            raise UsageError(f"{path} cannot be published: {doubt}. Run it again: greenai run --force")
     if code_cells(executed) != code_cells(lesson.content):
         raise UsageError(f"{path} was run with other code. Run it again: greenai run {lesson.name}")
     executed.metadata = {

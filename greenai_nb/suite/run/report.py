@@ -1,4 +1,4 @@
-"""The two faces of a run: a closing table in the terminal and one page that opens offline."""
+"""Report on a run: a closing table in the terminal, and one page that opens offline."""
 
 import math
 from base64 import b64encode
@@ -27,7 +27,7 @@ COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 
 @dataclass(frozen=True)
 class Row:
-    """A claim beside what the run obtained."""
+    """A claim, and what the run obtained for it."""
 
     claim: Claim
     obtained: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def slide(self) -> str:
-        """The slide that the claim is about; empty for one of ours alone."""
+        """The slide that the claim is about; empty for a claim of our own."""
         return named(self.claim.source)
 
     @property
@@ -76,7 +76,7 @@ def _obtained(record: Mapping[str, Any]) -> str:
 
 
 def ledger_html(rows: Sequence[Row], address: str) -> str:
-    """The ledger as a piece of a page: what failed first, with its reason, and all claims by slide.
+    """The ledger as HTML: first what failed and why, then all claims by slide.
 
     ``address`` is where a notebook is found, with ``{}`` in place of its name.
     """
@@ -98,7 +98,7 @@ def ledger_html(rows: Sequence[Row], address: str) -> str:
 
 
 def folding(title: str, *columns: str) -> Table:
-    """A table for the terminal in which long texts fold."""
+    """A table for the terminal in which long texts wrap."""
     return Table(*(Column(name, overflow="fold") for name in columns), title=title)
 
 
@@ -115,7 +115,7 @@ def closing_table(rows: Sequence[Row]) -> Table:
 def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The pictures of an executed notebook and its explorers, in order.
 
-    A picture is its data address and its description; an explorer is an empty address and its HTML.
+    A picture is given as its data URL and description, an explorer as an empty URL and its HTML.
     """
     found = []
     for cell in notebook["cells"]:
@@ -132,7 +132,7 @@ def figures(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def reading_minutes(lesson: plan.Lesson) -> int:
-    """How long a reader takes: 130 words a minute, 45 seconds a figure, up to the next five minutes."""
+    """How long a reader takes: 130 words a minute, 45 seconds a figure, rounded up to five minutes."""
     texts = (cell.source for cell in lesson.content.cells if cell.cell_type == "markdown")
     words = sum(len(text.split()) for text in texts)
     return 5 * math.ceil((words / 130 + 0.75 * len(figures(lesson.content))) / 5)

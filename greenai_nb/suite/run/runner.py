@@ -28,10 +28,10 @@ LOCK = ".lock"
 
 
 def results_folder(out: Path, names: Iterable[str] = ()) -> AbstractContextManager[Any]:
-    """Take a folder for the results of one run alone.
+    """Reserve a folder for the results of one run.
 
-    Raises ``UsageError`` where it is taken, cannot be written, or holds what a run with notebooks of
-    these ``names`` would overwrite and did not make.
+    Raises ``UsageError`` if it is in use, cannot be written, or holds files that no run has made and
+    that a run of the notebooks ``names`` would overwrite.
     """
     lessons = project.notebooks().resolve()
     if lessons in (out, *out.parents):
@@ -62,10 +62,10 @@ def run(
     names: Collection[str],
     anew: bool = False,
 ) -> list[Outcome]:
-    """Run jobs, and write ``records.jsonl`` from the results that the folder holds of these names.
+    """Run jobs, and write ``records.jsonl`` from all results in the folder that have these names.
 
-    Notebooks that read clocks come first, one at a time, and those that read records last. A run that
-    is ``anew`` uses no training of before. Ctrl-C ends the running notebooks, leaves the finished ones
+    Notebooks that read clocks come first, one at a time, and those that read records last. With
+    ``anew`` no remembered training is used. Ctrl-C ends the running notebooks, leaves the finished ones
     in place and is raised again.
     """
     outcomes: list[Outcome] = []
@@ -96,7 +96,7 @@ def run(
 
 
 def store(outcome: Outcome, out: Path) -> None:
-    """Write a finished notebook, or a failed one with its traceback; the result of before goes."""
+    """Write a finished notebook, or a failed one with its traceback, in place of an earlier result."""
     finished, failed = out / f"{outcome.name}.ipynb", out / Status.FAILED / f"{outcome.name}.ipynb"
     here, gone = (failed, finished) if outcome.error else (finished, failed)
     write_atomic(here, nbformat.writes(outcome.notebook) + "\n")
@@ -104,7 +104,7 @@ def store(outcome: Outcome, out: Path) -> None:
 
 
 def emptied_steps(folder: Path, name: str) -> Path:
-    """Where the steps of a notebook's explorers lie beside it, without the pictures of before."""
+    """The folder beside a notebook for the steps of its explorers, emptied of earlier pictures."""
     home = folder / "steps" / name
     for picture in home.glob("[0-9]*/[0-9]*.png"):
         picture.unlink()
@@ -112,7 +112,7 @@ def emptied_steps(folder: Path, name: str) -> Path:
 
 
 def write_records(out: Path, names: Iterable[str]) -> None:
-    """Gather the records of the results of these names in a folder into ``records.jsonl``."""
+    """Gather the records of all results in a folder that have these names into ``records.jsonl``."""
     lines = [
         json.dumps(record) + "\n"
         for name, result in plan.results(out, names).items()
@@ -129,7 +129,7 @@ def _holds_records(out: Path) -> bool:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a notebook has a runner's stamp, or is damaged and so nobody's work any more."""
+    """Whether a notebook has a runner's stamp, or is damaged and so of no use to anybody."""
     try:
         return STAMP in read_as(path, dict).get("metadata", {})
     except UsageError:

@@ -1,10 +1,10 @@
-"""Whether a run agrees with the committed results, which another machine may have made.
+"""Compare a run with the committed results, which another machine may have made.
 
-The reference are the records in the notebooks of the repository, as last published. Records are compared
-that have notebook, name and parameters in common; the number of threads may differ. Two agree where they
-are equal to ``EXACT`` of their size or ``ROUNDING``, where both have intervals and these overlap, or, of
-claims without intervals, where the verdicts are the same. Of others, such as seconds and joules, and
-of claims that could not be judged, the difference is told. Verdicts are compared at any parameters.
+The reference is the set of records in the notebooks of the repository, as last published. Records are
+compared if notebook, name and parameters match, whatever the number of threads. Two agree if they
+are equal up to a relative ``EXACT`` or an absolute ``ROUNDING``, if both have intervals that overlap,
+or, for claims without intervals, if the verdicts are the same. For others, such as seconds and joules,
+and for claims not judged, the difference is only shown. Verdicts are compared at any parameters.
 """
 
 import json
@@ -45,7 +45,7 @@ class Agreement:
 
 
 def reference(walk: Mapping[str, Lesson]) -> list[dict[str, Any]]:
-    """The records in the notebooks of the repository; none from one that was never published."""
+    """The records in the notebooks of the repository; one that was never published has none."""
     published = list[dict[str, Any]]()
     for lesson in walk.values():
         if lesson.stamp:
@@ -81,10 +81,10 @@ def _agrees(here: Record, reference: Record) -> bool | None:
 
 
 def departures(here: Iterable[Record], committed: Iterable[Record]) -> tuple[list[str], int]:
-    """Sentences on verdicts that are not the committed ones, and how many verdicts were compared.
+    """Sentences on verdicts that differ from the committed ones, and how many were compared.
 
-    What could not be judged here, or there, is not compared. A claim without a committed verdict departs
-    where it fails.
+    A claim that could not be judged on either side is not compared. One without a committed verdict
+    departs if it fails.
     """
     known, ours = (
         {
@@ -103,7 +103,7 @@ def departures(here: Iterable[Record], committed: Iterable[Record]) -> tuple[lis
 
 
 def differences(pairs: Iterable[Agreement]) -> Table:
-    """What does not agree, and what is told only, the largest difference first."""
+    """What does not agree, then what is not judged, each with the largest difference first."""
     title = "Here and in the committed results"
     table = folding(title, "notebook", "record", "here", "committed", "difference", "agrees")
     apart = [pair for pair in pairs if pair.difference and not pair.agrees]

@@ -1,9 +1,9 @@
-"""A sweep: one notebook at many settings, on the workers of a Dask cluster.
+"""Run a sweep: one notebook at many settings, on the workers of a Dask cluster.
 
 A run is named by its fingerprint, which covers notebook, parameters, package and lock. What the store
-holds is not run again, so a sweep that was cut off goes on where it was. Workers with another notebook,
-package or lock are named before anything runs, and one that joins later refuses: it computes the
-fingerprint itself. A worker that dies costs its own run, which another worker takes over.
+holds is not run again, so an interrupted sweep resumes where it stopped. Workers with another notebook,
+package or lock are named before anything runs, and one that joins later refuses its runs, because it
+computes the fingerprint itself. If a worker dies, another worker repeats the run that it was at.
 """
 
 import functools
@@ -35,14 +35,14 @@ from greenai_nb.suite.sweep.store import FAILED, RECEIPT, RUNS, Store
 
 SCHEDULER_LOST = "the scheduler is gone; what is finished is stored, the same command goes on"
 MAX_WORKER_DEATHS = 3  # in one run, before it counts as failed
-MAX_MEMORY_FRACTION = 0.9  # of the machine's memory, that runs side by side may be predicted to take
+MAX_MEMORY_FRACTION = 0.9  # of the machine's memory, for runs side by side as predicted
 WORKER_WAIT_S = 60.0
-HISTORY = 100  # runs of a store that tell what the next ones will take
+HISTORY = 100  # stored runs from which the cost of the next is predicted
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run of a notebook as every worker needs to know it, whatever its checkout."""
+    """All that a worker needs to know of a run, whatever its checkout."""
 
     notebook: str
     parameters: Values
@@ -58,7 +58,7 @@ def tasks(
     """The tasks of a sweep. Raises ``UsageError`` for a lesson that reads other runs' records.
 
     ``shared`` are the profile's values, as ``plan.read_profile`` gives them. Each run has one thread
-    unless the points say otherwise: a default from the machine would make other runs elsewhere. The
+    unless the points say otherwise: a default from the machine would make different runs elsewhere. The
     profile is part of a fingerprint, since claims are judged at some sizes only.
     """
     if lesson.reads_records:
@@ -72,7 +72,7 @@ def tasks(
 
 
 def cost(lesson: Lesson, profile: str, store: Store) -> tuple[float, float]:
-    """Seconds and MB of a run: of those in the store, or as published; 0 where nobody knows."""
+    """Seconds and MB of a run: from those in the store, or as published; 0 if neither is known."""
     costs = [
         (receipt.time_s, receipt.peak_ram_mb)
         for receipt in store.receipts(HISTORY)
@@ -91,15 +91,15 @@ def check_memory(workers: int, run_mb: float) -> None:
     if workers * run_mb > MAX_MEMORY_FRACTION * limit_mb:
         raise UsageError(
             f"{workers} runs side by side may take {workers * run_mb:.0f} MB, and this machine has "
-            f"{limit_mb:.0f}. Take fewer --workers, or insist with --force."
+            f"{limit_mb:.0f}. Use fewer --workers, or insist with --force."
         )
 
 
 @contextmanager
 def cluster(workers: int, scheduler: str | None = None) -> Iterator[Client]:
-    """A client of a new local cluster, or of one that runs already at ``scheduler``.
+    """A client of a new local cluster, or of the one that is running at ``scheduler``.
 
-    Raises ``UsageError`` where no scheduler answers.
+    Raises ``UsageError`` if no scheduler answers.
     """
     settings = {
         "distributed.scheduler.allowed-failures": MAX_WORKER_DEATHS,
@@ -120,17 +120,17 @@ def cluster(workers: int, scheduler: str | None = None) -> Iterator[Client]:
 
 
 def run(client: Client, todo: Sequence[Task], watch: Callable[[Outcome], None]) -> list[Outcome]:
-    """Run the tasks of a sweep on a cluster's workers, and hand on each outcome as it comes.
+    """Run the tasks of a sweep on a cluster's workers, and pass on each outcome as it comes.
 
-    Raises ``UsageError`` where a worker has another checkout, before anything runs, and where the
-    scheduler is lost; the store holds what is finished.
+    Raises ``UsageError`` if a worker has another checkout, before anything runs, and if the scheduler
+    is lost; finished runs are then in the store.
     """
     waiting, outcomes = iter(todo), list[Outcome]()
     named = {task.fingerprint: task for task in todo}
     running: Any = as_completed(loop=client.loop)
 
     def feed() -> None:
-        """Give every free thread of a worker a run: none waits behind another while a third idles."""
+        """Give every free worker thread a run, so that no run waits while a worker is idle."""
         free = max(1, sum(client.nthreads().values())) - running.count()
         for task in itertools.islice(waiting, max(0, free)):
             running.add(client.submit(work, task, key=f"run-{task.fingerprint}", pure=False))
@@ -165,7 +165,7 @@ def _compare_checkouts(client: Client, notebook: str) -> None:
     if differing:
         raise UsageError(
             f"{len(differing)} of {len(there)} workers have another {notebook}, package or lock: "
-            f"{', '.join(differing)}. Nothing was run; bring their checkouts to this one's version."
+            f"{', '.join(differing)}. Nothing was run; bring their checkouts to the version of this one."
         )
 
 
@@ -187,7 +187,7 @@ def work(task: Task) -> Outcome:
         try:
             store.put(Path(temporary), task.fingerprint, FAILED if error else RUNS)
         except OSError as problem:
-            return end(Status.FAILED, f"the store took nothing: {problem}")
+            return end(Status.FAILED, f"nothing was stored: {problem}")
     if error:
         return end(Status.FAILED, error)
     store.forget_failure(task.fingerprint)
@@ -195,7 +195,7 @@ def work(task: Task) -> Outcome:
 
 
 def _execute(job: plan.Job, task: Task, folder: Path) -> str:
-    """Execute a job, and write all that a run has into a folder; gives the error, if it failed."""
+    """Execute a job, and write all files of the run to a folder; returns the error, if it failed."""
     with (folder / "log.txt").open("w") as log:
         outcome = kernel.execute(job, folder, task.profile, limits=task.limits, log=log)
     nbformat.write(outcome.notebook, folder / f"{job.name}.ipynb")
@@ -213,7 +213,7 @@ def _receipt(notebook: str, stamp: Values, error: str, cell: int | None = None) 
 
 
 def _store_death(task: Task, error: str) -> None:
-    """Leave the failure of a run whose workers have died, which could not do so themselves."""
+    """Store the failure of a run whose workers died, since they could not do so themselves."""
     stamp: dict[str, Any] = {"fingerprint": task.fingerprint, "profile": task.profile}
     stamp |= {"parameters": task.parameters, "time_s": 0.0, "peak_ram_mb": 0.0}
     stamp |= {"started": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -1,4 +1,4 @@
-"""Grids of parameter values for a sweep: texts that ask for many values, and their combinations.
+"""Grids for a sweep: texts that stand for many values of a parameter, and their combinations.
 
     1e3,1e4,1e5         several values
     0..9  0..10..2      whole numbers, both ends included, and the same with a step
@@ -30,7 +30,7 @@ Groups = Sequence[Sequence[str]]
 
 MAX_POINTS = 100_000
 FORMS = (
-    "Write values with commas between, first..last or first..last..step for whole numbers that go up, "
+    "Write values separated by commas, first..last or first..last..step for whole numbers that go up, "
     "lin(first,last,count), log(first,last,count) with positive ends, [3, 4] for a list, or "
     f'"a, b" for a text; at most {MAX_POINTS:,} values.'
 )
@@ -41,14 +41,14 @@ PART = re.compile(rf'((?:{STRING}|\[(?:{STRING}|[^\[\]"])*\]|\([^()]*\)|[^,])*),
 
 
 class GridFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A YAML file that asks for values by name, and for names that move together."""
+    """A YAML file of values by name, and of names that vary together."""
 
     parameters: dict[str, str | int | float | list[Any]]
     zip: list[list[str]] = []
 
 
 def read_grid(path: Path) -> tuple[dict[str, str], list[list[str]]]:
-    """What a grid file asks for, as texts, and its zipped groups. Raises ``UsageError`` for another."""
+    """The values in a grid file, as texts, and its zipped groups. Raises ``UsageError`` if malformed."""
     grid = read_as(path, GridFile)
     lists = {name: v if isinstance(v, list) else [v] for name, v in grid.parameters.items()}
     texts = {name: ",".join(map(_as_text, values)) for name, values in lists.items()}
@@ -56,7 +56,7 @@ def read_grid(path: Path) -> tuple[dict[str, str], list[list[str]]]:
 
 
 def _as_text(value: Any) -> str:
-    """A value as it is written on the command line; a text that asks for several stays one."""
+    """A value as it is written on the command line; a text stays as it is."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -65,8 +65,8 @@ def points(
 ) -> list[dict[str, Any]]:
     """The parameter sets of a sweep: all combinations, the last name requested varying fastest.
 
-    Each text asks for ``alternatives``. The names in one group of ``zipped`` move together, and ``seed``
-    means ``seeds`` where only a list of that name exists. Raises ``UsageError`` for names and groups
+    Each text stands for its ``alternatives``. Names in a group of ``zipped`` vary together, and ``seed``
+    means ``seeds`` if only a list of that name exists. Raises ``UsageError`` for names and groups
     that do not fit.
     """
     only_seeds = "seed" not in parameters and "seeds" in parameters and parameters["seeds"].items
@@ -92,9 +92,9 @@ def points(
 
 
 def alternatives(parameter: Parameter, text: str) -> list[Any]:
-    """All values that a text asks for, each of the parameter's type and in its range.
+    """All values that a text stands for, each of the parameter's type and in its range.
 
-    Raises ``UsageError`` where the text cannot be read, or a value is wrong or comes twice.
+    Raises ``UsageError`` if the text cannot be read, or a value is wrong or comes twice.
     """
     parts = [part.strip() for part in PART.findall(text + ",")]
     values = [value for part in parts for value in _read(parameter, part)]
@@ -152,7 +152,7 @@ def _spaced(name: str, first: float, last: float, count: float) -> list[float]:
 
 
 def _check_groups(groups: Groups, values: Mapping[str, Sequence[Any]]) -> None:
-    """Raise ``UsageError`` unless zipped names are asked for, in one group, equally many values each."""
+    """Raise ``UsageError`` unless each zipped name has values, is in one group, and counts match."""
     count = Counter(chain(*groups))
     for name in count:
         if name not in values:

@@ -1,4 +1,4 @@
-"""What a sweep says: means over runs at each setting, the claims there, and one page offline."""
+"""Report on a sweep: means over runs at each setting, claims there, and one offline page."""
 
 import itertools
 import textwrap
@@ -42,7 +42,7 @@ class Finding:
 
 
 def varied(frame: pd.DataFrame) -> list[str]:
-    """Columns of the parameters that take several values, those of seeds left out."""
+    """Columns of the parameters that take several values, except seeds."""
     runs = frame.drop_duplicates("run")
     names = [str(name) for name in runs if str(name).startswith(PARAMETER) and name not in SEEDS]
     return [name for name in names if runs[name].nunique(dropna=False) > 1]
@@ -85,7 +85,7 @@ def verdicts(frame: pd.DataFrame, claims: Claims) -> list[Finding]:
 
 
 def page(folder: Path, frame: pd.DataFrame, failed: Sequence[Receipt], claims: Claims) -> str:
-    """The offline page of a sweep in a folder; its links hold there."""
+    """The offline page of a sweep; its links are relative to the folder."""
     frame = frame.sort_values("notebook", kind="stable").fillna({"claim": "", "unit": ""})
     names: dict[Any, list[str]] = {name: varied(part) for name, part in frame.groupby("notebook")}
     metrics: Any = frame.groupby(QUANTITY, sort=False)
@@ -152,7 +152,7 @@ def _picture(table: pd.DataFrame, name: str, label: str) -> tuple[str, str] | No
 
 
 def _totals(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    """Joules and seconds over all runs, each provenance for itself, with the number of runs."""
+    """Joules and seconds over all runs, separately for each provenance, with the number of runs."""
     rows = frame[frame["metric"].isin(TOTALS)]
     rows = rows.assign(low=rows["lo"].fillna(rows["value"]), high=rows["hi"].fillna(rows["value"]))
     sums = dict.fromkeys(("value", "low", "high"), "sum")

@@ -1,9 +1,9 @@
 """Where the runs of a sweep are stored: a local folder, or any address that fsspec can write to.
 
     runs/<fingerprint>/     notebook, records.jsonl, log.txt, and run.json, which comes last
-    failed/<fingerprint>/   the same of a run that failed, with its error in run.json
+    failed/<fingerprint>/   the same of a failed run, with its error in run.json
 
-A run counts once its ``run.json`` is there, so what was cut off half way is simply not there yet.
+A run counts once its ``run.json`` is there, so one that was interrupted simply does not count yet.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ RUNS, FAILED, RECEIPT = "runs", "failed", "run.json"
 
 
 class Receipt(msgspec.Struct, kw_only=True):
-    """What ``run.json`` says of a run."""
+    """What ``run.json`` says about a run."""
 
     notebook: str
     fingerprint: str
@@ -39,7 +39,7 @@ class Receipt(msgspec.Struct, kw_only=True):
 
 
 class Store:
-    """Runs at a path or an address. Raises ``UsageError`` for a kind of address that fsspec has not."""
+    """Runs at a path or an address. Raises ``UsageError`` for a kind of address unknown to fsspec."""
 
     def __init__(self, address: str) -> None:
         self.address = address if "://" in address else str(Path(address).resolve())
@@ -50,7 +50,7 @@ class Store:
 
     @contextmanager
     def as_folder(self) -> Iterator[Path]:
-        """The store as a folder: the one that it is, or a copy that is there until the block ends."""
+        """The store as a folder: its own if it is local, or a copy that lasts until the block ends."""
         if "://" not in self.address:
             yield Path(self.address)
             return
@@ -64,7 +64,7 @@ class Store:
             yield folder
 
     def check(self) -> None:
-        """Write and remove a small file. Raises ``UsageError`` where that is refused."""
+        """Write and remove a small file. Raises ``UsageError`` if that is refused."""
         probe = f".probe.{uuid.uuid4().hex}"
         try:
             self.write(probe, b"")
@@ -79,7 +79,7 @@ class Store:
         return bool(self._whole({fingerprint}, RUNS))
 
     def finished(self, fingerprints: Set[str], kind: str = RUNS) -> set[str]:
-        """Which of these runs have a receipt that is whole and theirs."""
+        """Which of these runs have a complete receipt of their own."""
         return self._whole(fingerprints & self.fingerprints(kind), kind)
 
     def _whole(self, fingerprints: Set[str], kind: str) -> set[str]:
@@ -106,12 +106,12 @@ class Store:
         return receipts
 
     def put(self, folder: Path, fingerprint: str, kind: str = RUNS) -> None:
-        """Take over the files of a run, its receipt last. Raises ``OSError`` where that is refused."""
+        """Store the files of a run, its receipt last. Raises ``OSError`` if that is refused."""
         for path in sorted(folder.iterdir(), key=lambda path: path.name == RECEIPT):
             self.write(f"{kind}/{fingerprint}/{path.name}", path.read_bytes())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all. Raises ``OSError`` where that is refused."""
+        """Write a file whole or not at all. Raises ``OSError`` if that is refused."""
         path = PurePosixPath(self._root, name)
         partial = f"{path.parent}/.{path.name}.{uuid.uuid4().hex}"
         self._files.makedirs(str(path.parent), exist_ok=True)

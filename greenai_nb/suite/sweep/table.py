@@ -1,4 +1,4 @@
-"""Runs of a sweep as one table: a row a record, with the setting and the machine it came from."""
+"""Runs of a sweep as one table: a row for each record, with its setting and its machine."""
 
 import json
 import warnings
@@ -27,8 +27,8 @@ TEXTS = ("metric", "unit", "provenance", "claim", "verdict", "reason", "processo
 def collect(stores: Stores) -> pd.DataFrame:
     """The records of all finished runs of one or more stores, each run once.
 
-    Parameters have columns of their own, ``p.<name>``; a list of one is its element, a longer one its
-    JSON. Warns of each run that cannot be read and leaves it out. Raises ``UsageError`` for a store
+    Parameters have columns of their own, ``p.<name>``; a list of one item becomes that item, a
+    longer one JSON. Warns of runs that cannot be read and skips them. Raises ``UsageError`` for a store
     without runs.
     """
     rows = [row for run in _read(stores, RUNS) for row in _rows(*run)]
@@ -47,7 +47,7 @@ def failures(stores: Stores) -> list[Receipt]:
 def write(stores: Stores, path: Path) -> None:
     """Collect the runs of stores into a ``.csv`` file.
 
-    Raises ``UsageError`` for another suffix, before any work, and where the file is refused.
+    Raises ``UsageError`` for another suffix, before any work, and if the file cannot be written.
     """
     if path.suffix != ".csv":
         raise UsageError(f"cannot write {path.name}: expected a name that ends in .csv")

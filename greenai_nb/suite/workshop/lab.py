@@ -1,4 +1,4 @@
-"""JupyterLab for a room: on this machine only, with its token, offline, in a workspace."""
+"""Start JupyterLab in a workspace: offline, with a token, and reachable from this machine only."""
 
 import json
 import os
@@ -20,9 +20,9 @@ SETTINGS = {
 
 
 def start(folder: Path, options: Sequence[str]) -> None:
-    """Become JupyterLab in a workspace; it says its address, and Ctrl-C ends it.
+    """Replace this process by JupyterLab in a workspace; it prints its address, and Ctrl-C ends it.
 
-    ``options`` go to Jupyter and count more than these here. A reader's own configuration of Jupyter
+    ``options`` go to Jupyter and override the ones set here. A reader's own configuration of Jupyter
     is neither read nor changed.
     """
     settings = folder / CONFIGURATION / "labconfig" / "default_setting_overrides.json"
@@ -38,13 +38,13 @@ def start(folder: Path, options: Sequence[str]) -> None:
         *options,
     ]
     around = environment(folder, os.environ)
-    if sys.platform == "win32":  # where a process cannot become another one
+    if sys.platform == "win32":  # where a process cannot replace itself
         raise SystemExit(subprocess.run(command, env=around, check=False).returncode)
     os.execve(sys.executable, command, around)
 
 
 def environment(folder: Path, around: Mapping[str, str]) -> dict[str, str]:
-    """What the server and its kernels know: the workspace, this Python, and as many threads as cores."""
+    """Environment variables for the server and its kernels: the workspace, this Python, all cores."""
     kept = {name: value for name, value in around.items() if name not in THREAD_VARIABLES}
     return kept | {
         **KERNEL_ENVIRONMENT,

@@ -1,7 +1,7 @@
-"""A workspace: a participant's own copy of the walk, made and renewed without losing a line of theirs.
+"""A workspace: a participant's own copy of the walk, made and updated without losing a line of theirs.
 
-Beside the files lies a list of what was laid out, with hashes, so that an update tells a participant's
-edit from a file that nobody has touched. A copy that was interrupted goes on with the next call.
+A list beside the files records what was copied, with hashes, so that an update can tell a participant's
+edit from an untouched file. If copying is interrupted, the next call completes it.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ PARTS = (
     "results/tutorial/records.jsonl",
 )
 NEW_VERSIONS = "new"
-NEW, RENEWED = "{name} is new.", "{name} was renewed."
+NEW, RENEWED = "{name} is new.", "{name} was updated."
 KEPT = "{name} is edited and stays as it is."
 ASIDE = "{name} is edited and stays as it is; its new version is {target}."
 LEFT = "{name} is no longer part of the walk and stays here."
@@ -35,7 +35,7 @@ Hashes = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one file of the workspace; ``target`` is where the walk's version is."""
+    """What happened to one file of the workspace; ``target`` is where the walk's version is."""
 
     name: str
     kind: str
@@ -48,11 +48,11 @@ class Change:
 
 
 def update(source: Path, folder: Path) -> list[Change]:
-    """Lay the walk of a checkout out in a folder, or renew there what a participant has not edited.
+    """Copy the walk of a checkout to a folder, or update the files there that were not edited.
 
-    An edited file stays as it is; if the walk has changed it, the new version is laid under ``new/``,
+    An edited file stays as it is; if the walk has changed it, the new version goes to ``new/``,
     outside the walk. Raises ``UsageError`` for a folder that holds something else or cannot be
-    written; nothing in it is touched then.
+    written, and then touches nothing in it.
     """
     if folder.resolve() == source.resolve():
         raise UsageError(f"{folder} is the walk itself. Choose another folder for the workspace.")
@@ -71,9 +71,9 @@ def update(source: Path, folder: Path) -> list[Change]:
 
 
 def _laid_before(folder: Path) -> Hashes:
-    """Hashes of what was laid out before, by name; a new folder gets an empty list.
+    """Hashes of the files copied before, by name; a new folder gets an empty list.
 
-    A damaged list counts as empty: every file that differs counts as edited then.
+    A damaged list counts as empty, so that every file that differs counts as edited.
     """
     path = folder / LIST
     if not path.is_file():
@@ -93,7 +93,7 @@ def _write_list(folder: Path, laid: Hashes) -> None:
 
 
 def _renew(name: str, path: Path, folder: Path, laid: Hashes) -> Change | None:
-    """Bring one file up to date, unless a participant has edited it; None where nothing is to say."""
+    """Bring one file up to date, unless a participant has edited it; None if there is nothing to say."""
     now, target, edited = _hash(path), name, list[str]()
     while (here := _hash(folder / target)) not in (None, now, laid.get(target)):
         if laid.get(target) == now:
@@ -111,7 +111,7 @@ def _renew(name: str, path: Path, folder: Path, laid: Hashes) -> Change | None:
 
 
 def _left(walk: dict[str, Path], folder: Path, laid: Hashes) -> list[Change]:
-    """What is no longer part of the walk: it stays, is said once, and counts as the participant's."""
+    """Files no longer part of the walk: they stay, are reported once, and are the participant's now."""
     gone = [name for name in laid if name not in walk and not name.startswith(f"{NEW_VERSIONS}/")]
     for name in gone:
         del laid[name]

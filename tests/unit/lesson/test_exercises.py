@@ -142,7 +142,7 @@ def hoards_memory(numbers):
         kept.append(bytearray(10**8))
 
 
-ENDED = "ended the process in which it was tried"
+ENDED = "ended the process in which it ran"
 
 
 class RudeError(Exception):
@@ -190,7 +190,7 @@ class Strange:
         (["4.0"], "gave ['4.0'], should be [4.0]"),
         ({4.0: 4.0}, "gave {4.0: 4.0}, should be [4.0]"),
         ([4.0 + 1e-7], "gave [4.0000001] (list), should be [4.0] (list)"),
-        (None, "gave None, should be [4.0]: does every way through it end with a return?"),
+        (None, "gave None, should be [4.0]: does every path through it end with a return?"),
         (Strange(), "gave <Strange instance"),
         ([0.0] * 10**6, "gave [0.0, 0.0, "),
     ],
@@ -254,7 +254,7 @@ def test_an_answer_that_changes_what_it_was_given_is_told_so():
         return numbers
 
     assert said_of(answer).startswith(
-        "double([2.0]) gave the right result, but turned what it got into ([4.0])"
+        "double([2.0]) gave the right result, but changed its arguments to ([4.0])"
     )
     assert DOUBLE.cases[0] == ([2.0],)
 
@@ -441,7 +441,7 @@ def test_help_comes_below_the_verdict(capsys):
 @pytest.mark.parametrize("answer", [3, None, lambda pixels: 1, print])
 def test_what_is_no_function_of_an_exercise_is_told_the_names(answer, capsys):
     exercise(NOTEBOOK, answer)
-    assert "wrong: expected a function of the name count_weights or best_rate" in capsys.readouterr().out
+    assert "wrong: expected a function named count_weights or best_rate" in capsys.readouterr().out
 
 
 def test_a_notebook_without_exercises_is_refused():
@@ -493,7 +493,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_the_verdict_stands(reader, 
     monkeypatch.setattr(exercises, "PROGRESS", replace(exercises.PROGRESS, name=reader / "mine.json"))
     exercise(NOTEBOOK, count_weights)
     said = capsys.readouterr().out
-    assert "right: 5 cases agree" in said and "your progress is not kept: " in said
+    assert "right: 5 cases agree" in said and "your progress is not saved: " in said
 
 
 def forks(x):

@@ -53,7 +53,7 @@ def test_verdicts(values, profile, verdict):
 @pytest.mark.parametrize(
     ("changes", "values", "said"),
     [
-        ({}, 15, "one value a repetition"),
+        ({}, 15, "one value per repetition"),
         ({"clock": True}, [14, 15, 16], "about a clock"),
         ({"clock": True}, 15, "about a clock"),
     ],
@@ -75,9 +75,9 @@ FAULTY = {
     "at_least: 1e5": None,
     "at_least: .nan": "at_least: expected float, got str",
     "at_least: 30": "at least 30 and at most 20",
-    "unit: m\nunit: s": "'unit' stands twice",
+    "unit: m\nunit: s": "'unit' appears twice",
     "provenance: mesured": "no known provenance. Did you mean 'measured'?",
-    "equivalence: yes\nat_most: 1": "'at_most' stands twice",
+    "equivalence: yes\nat_most: 1": "'at_most' appears twice",
     "judge_at: [ci]": "unknown field judge_at",
     "sentence: [a": "line",
     "sentence:\ta: b": "line",

@@ -65,4 +65,4 @@ def test_a_place_that_cannot_be_written_stops_nothing(reader, monkeypatch, capsy
     unwritable = replace(predictions.PREDICTIONS, name=reader / "mine.json")
     monkeypatch.setattr(predictions, "PREDICTIONS", unwritable)
     predict("rain", "It rains.", 0.3)
-    assert "your record of predictions is not kept: " in capsys.readouterr().out
+    assert "your record of predictions is not saved: " in capsys.readouterr().out
