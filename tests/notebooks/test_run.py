@@ -76,6 +76,20 @@ def test_a_forced_run_asks_for_trainings_of_its_own(greenai, small_project):
     assert float(re.search(r"since ([\d.]+)", out.read_text())[1]) >= start
 
 
+def test_steps_are_drawn_for_the_notebooks_own_parameters_alone(greenai, small_project):
+    """Other values may make a slider longer than a page can hold; such a run is not published."""
+    draw = cell(
+        "import matplotlib.pyplot as plt\nfrom greenai_nb.show import explore\n"
+        "def draw(k):\n    return plt.figure(figsize=(1, 1)), f'a picture of {k}, and nothing else'\n"
+        "explore(draw, [{'k': 0}], k=range(n if n < 9 else 99))"
+    )
+    write_notebook(small_project / "notebooks" / "01_works.ipynb", PARAMETERS, draw)
+    steps = small_project / "results" / "tutorial" / "steps" / "01_works" / "1"
+    assert greenai("run", "01")[0] == 0 and [*steps.glob("*.png")]
+    code, said = greenai("run", "01", "-p", "n=9")
+    assert code == 0 and not [*steps.glob("*.png")], said
+
+
 def test_papermill_alone_runs_a_notebook_with_other_parameters(small_project):
     import papermill
 

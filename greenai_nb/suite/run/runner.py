@@ -21,7 +21,7 @@ from greenai_nb.lesson import project, records
 from greenai_nb.lesson.project import STAMP, TRAINED_SINCE_VARIABLE
 from greenai_nb.machine import STEPS_VARIABLE
 from greenai_nb.suite.run import kernel, plan
-from greenai_nb.suite.run.plan import Job, Outcome, Status
+from greenai_nb.suite.run.plan import THREADS, Job, Outcome, Status
 from greenai_nb.suite.run.progress import Board
 
 LOCK = ".lock"
@@ -72,8 +72,8 @@ def run(
     since = {TRAINED_SINCE_VARIABLE: str(time.time())} if anew else {}
 
     def run_one(job: Job) -> Outcome:
-        steps = emptied_steps(out, job.name) if profile == project.DEFAULT_PROFILE else None
-        around = since | ({STEPS_VARIABLE: str(steps)} if steps else {})
+        steps = str(emptied_steps(out, job.name))
+        around = since | {STEPS_VARIABLE: steps if publishable(job) else ""}
         outcome = kernel.execute(
             job, out, profile, variables=around, stop=stop, on_cell=lambda *at: board.cell(job, *at)
         )
@@ -101,6 +101,12 @@ def store(outcome: Outcome, out: Path) -> None:
     here, gone = (failed, finished) if outcome.error else (finished, failed)
     write_atomic(here, nbformat.writes(outcome.notebook) + "\n")
     gone.unlink(missing_ok=True)
+
+
+def publishable(job: Job) -> bool:
+    """Whether a job has the notebook's own parameters, threads aside: only then steps are drawn."""
+    own = job.lesson.defaults
+    return all(own.get(name) == value for name, value in job.parameters.items() if name != THREADS)
 
 
 def emptied_steps(folder: Path, name: str) -> Path:
