@@ -174,7 +174,7 @@ def test_whatever_ends_a_block_stops_the_thread(error):
     with pytest.raises(error), Meter("codecarbon", country="FRA") as m:
         spin(0.05)
         raise error
-    assert m.reading.energy_j > 0 and threading.active_count() == threads
+    assert m.reading.energy_j > 0 and threading.active_count() <= threads
 
 
 def test_a_meter_that_nobody_stops_leaves_no_thread_behind():
@@ -183,7 +183,7 @@ def test_a_meter_that_nobody_stops_leaves_no_thread_behind():
     assert threading.active_count() == threads + 1
     del running
     gc.collect()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_a_codecarbon_that_swallows_its_error_is_an_error(monkeypatch):
