@@ -9,7 +9,9 @@ from _report import Row, report
 
 from greenai_nb.theory import game
 from greenai_nb.theory.penalty import penalty
-from greenai_nb.theory.toy import Toy, toy
+from greenai_nb.theory.prior import HeavyTail
+from greenai_nb.theory.space import nodes
+from greenai_nb.theory.toy import DECADES, PANELS_PER_DECADE, Toy, toy
 
 TURNS, LAMBDA, SCALE = 300, 0.3, 0.05
 WEIGHTS, ROUNDS = 10_000_000, 5
@@ -49,7 +51,12 @@ def cpu_seconds(call, *arguments) -> float:
 def main() -> None:
     """Time the game and the penalty, each in both ways, in turn."""
     generator = np.random.default_rng(0)
-    small, outcomes = toy(SCALE), generator.choice(4, TURNS, p=[0.1, 0.2, 0.3, 0.4])
+    # Both signs of each scale: the same game as with positive ones alone, at four times the decisions.
+    both_signs = nodes(HeavyTail(SCALE), DECADES, PANELS_PER_DECADE)
+    small, outcomes = (
+        toy(SCALE, one_scale=both_signs),
+        generator.choice(4, TURNS, p=[0.1, 0.2, 0.3, 0.4]),
+    )
     weights = generator.standard_normal(WEIGHTS).astype(np.float32)
     weights[generator.random(WEIGHTS) < 0.5] = 0
     assert math.isclose(forecast(small, outcomes), forecast_from_scratch(small, outcomes), rel_tol=1e-9)

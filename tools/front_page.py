@@ -21,7 +21,6 @@ sys.path.insert(0, str(ROOT / "docs" / "extensions"))
 import cards  # noqa: E402
 
 PICTURE = "docs/_static/front.png"
-BINDER = "https://mybinder.org/v2/gh/greenai-nb/greenai-nb/main?urlpath=lab/tree/notebooks/{}.ipynb"
 BADGE = "https://mybinder.org/badge_logo.svg"
 PART = "<!-- {0}: tools/front_page.py writes what stands here -->\n{1}\n<!-- end of {0} -->"
 
@@ -43,7 +42,7 @@ def walk() -> str:
     rows = [
         f"| {card.number} | [{card.title}](notebooks/{card.name}.ipynb): {card.promise} "
         f"| {card.reading} min | {card.time} | {card.memory} "
-        f"| [![Binder]({BADGE})]({BINDER.format(card.name)}) |"
+        f"| [![Binder]({BADGE})]({cards.BINDER.format(card.name)}) |"
         for card in cards.cards(ROOT)
     ]
     return "\n".join(["| | notebook | read | run | memory | open |", "|---|---|---|---|---|---|", *rows])
@@ -78,11 +77,11 @@ def picture() -> bytes:
             {
                 "accept-reject": (got["chain-survives-98-percent"], BLUE),
                 "SGD with L1": (got["l1-survives-98-percent"], GREEN),
-                "SGD": (got["sgd-loses-at-98-percent"], RED),
+                "SGD, fastest rate": (got["sgd-loses-at-98-percent"], RED),
             },
         ),
         (
-            "Packed XNOR network",
+            "XNOR network, bits",
             "times its float twin",
             {
                 "derived energy": (1 / got["packing-saves-derived-energy"], GREEN),

@@ -16,7 +16,6 @@ from sphinx.environment import BuildEnvironment
 from greenai_nb.lesson.slides import slides
 from greenai_nb.suite.run import report
 
-BINDER = "https://mybinder.org/v2/gh/greenai-nb/greenai-nb/main?urlpath=lab/tree/notebooks/{}.ipynb"
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|$#~^])")
 NOTEBOOK, LINK = ".ipynb", re.compile(r'(href="[0-9]\d_\w+)\.ipynb"')
 PACKAGE, PAGES, ROOMS = "greenai_nb", "docs/", "docs/api/"
@@ -62,7 +61,7 @@ class Walk:
             "headlines": cards.headlines(root),
             "slides": slides().slides,
             "verdicts": Counter(row.verdict for row in ledger),
-            "binder": BINDER.format,
+            "binder": cards.BINDER.format,
             "about": partial(about, self.package),
             "modules": partial(modules, self.package),
             "exists": lambda name: (root / name).is_file(),

@@ -304,7 +304,7 @@ def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
     listed = [[value] if isinstance(value, str) else value for value in given]
     paths = [Path(text).expanduser() for texts in listed for text in texts if text]
     paths.append(root / "notebooks" / "solutions" / f"{lesson.name}.py")
-    if lesson.reads_records or "slides()" in "".join(code_cells(lesson.content)):
+    if sources.PACKAGE / "lesson" / "slides.py" in sources.imported(code_cells(lesson.content)):
         paths.append(root / "notebooks" / "slides.yaml")
     return texts + [sources.contents(path.resolve()) for path in paths]
 

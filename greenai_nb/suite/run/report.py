@@ -40,14 +40,6 @@ class Row:
         """The slide that the claim is about; empty for a claim of our own."""
         return named(self.claim.source)
 
-    @property
-    def why(self) -> str:
-        """Why the claim does not hold, as far as the numbers tell."""
-        return self.reason or {
-            FAILS: "all that was obtained lies outside.",
-            UNDECIDED: "the interval reaches across a bound.",
-        }.get(self.verdict, "")
-
 
 def ledger(claims: Mapping[str, Claim], records: Iterable[Mapping[str, Any]]) -> list[Row]:
     """Every claim with what was obtained for it, in the order of ``claims.yaml``."""
