@@ -62,6 +62,22 @@ class Dataset:
     licence: str
     sha256: str
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def pixels(self) -> int:
+        """Numbers in an image: channels times height times width."""
+        return self.train.images[0].numel()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
 
 def load(name: str = "mnist-10k") -> Dataset:
     """Load a data set: ``mnist-10k``, ``digits``, ``mnist``, ``fashion-mnist`` or ``cifar10``.

@@ -43,7 +43,7 @@ def start_sparse(net: nn.Sequential, noise: float = 0.0) -> nn.Sequential:
 
 @torch.no_grad()
 def start_from_patches(
-    net: nn.Sequential, images: Float[Tensor, "images 1 height width"], seed: int = 0
+    net: nn.Sequential, images: Float[Tensor, "images channels height width"], seed: int = 0
 ) -> nn.Sequential:
     """Set the filters of ``shallow_cnn`` to k-means centres of patches, in place, and return it.
 

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from math import prod
 
 from torch import nn
 
 from greenai_nb.nets.binary import BinaryConv2d, Sign
 
 Widths = Sequence[int]
+Shape = tuple[int, int, int]  # channels, height and width of an image
+MNIST: Shape = (1, 28, 28)
 VGG_WIDTHS = (128, 128, 256, 256, 512, 512)
 
 # A convolution and its activation: where a network differs from its binary twin.
@@ -23,24 +26,28 @@ def mlp(inputs: int, hidden: int, classes: int = 10, bias: bool = False) -> nn.S
     return nn.Sequential(nn.Flatten(), first, nn.ReLU(), last)
 
 
-def shallow_cnn(filters: int, size: int = 8, stride: int = 4, classes: int = 10) -> nn.Sequential:
-    """One convolution without padding, ReLU and a linear layer, for images of 28 x 28."""
-    return _shallow(nn.Conv2d(1, filters, size, stride), classes)
+def shallow_cnn(
+    filters: int, size: int = 8, stride: int = 4, classes: int = 10, shape: Shape = MNIST
+) -> nn.Sequential:
+    """One convolution without padding, ReLU and a linear layer, for images of a shape."""
+    return _shallow(nn.Conv2d(shape[0], filters, size, stride), classes, shape)
 
 
-def shallow_binary_cnn(filters: int, size: int = 8, stride: int = 4, classes: int = 10) -> nn.Sequential:
+def shallow_binary_cnn(
+    filters: int, size: int = 8, stride: int = 4, classes: int = 10, shape: Shape = MNIST
+) -> nn.Sequential:
     """The hybrid twin of ``shallow_cnn``: filters of signs with XNOR-Net's scale, the rest in float."""
-    return _shallow(BinaryConv2d(1, filters, size, stride), classes)
+    return _shallow(BinaryConv2d(shape[0], filters, size, stride), classes, shape)
 
 
-def cnn(filters: int, classes: int = 10) -> nn.Sequential:
-    """Two convolutions of stride 2 and a linear layer, in float, for images of 28 x 28."""
-    return _two_convolutions(filters, classes, FLOAT)
+def cnn(filters: int, classes: int = 10, shape: Shape = MNIST) -> nn.Sequential:
+    """Two convolutions of stride 2 and a linear layer, in float, for images of a shape."""
+    return _two_convolutions(filters, classes, shape, FLOAT)
 
 
-def xnor_cnn(filters: int, classes: int = 10) -> nn.Sequential:
+def xnor_cnn(filters: int, classes: int = 10, shape: Shape = MNIST) -> nn.Sequential:
     """The twin of ``cnn`` with the XNOR block in the middle; the last layer sees real numbers."""
-    return _two_convolutions(filters, classes, BINARY)
+    return _two_convolutions(filters, classes, shape, BINARY)
 
 
 def vgg_small(channels: int = 3, classes: int = 10, widths: Widths = VGG_WIDTHS) -> nn.Sequential:
@@ -62,17 +69,22 @@ def xnor_vgg_small(channels: int = 3, classes: int = 10, widths: Widths = VGG_WI
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, classes))
 
 
-def _shallow(conv: nn.Conv2d, classes: int) -> nn.Sequential:
-    units = conv.out_channels * ((28 - conv.kernel_size[0]) // conv.stride[0] + 1) ** 2
-    return nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(units, classes))
+def _shallow(conv: nn.Conv2d, classes: int, shape: Shape) -> nn.Sequential:
+    size, stride = conv.kernel_size[0], conv.stride[0]
+    if min(shape[1:]) < size:
+        raise ValueError(f"filters of {size} x {size} pixels need images as large, got {shape}")
+    positions = prod((side - size) // stride + 1 for side in shape[1:])
+    linear = nn.Linear(conv.out_channels * positions, classes)
+    return nn.Sequential(conv, nn.ReLU(), nn.Flatten(), linear)
 
 
-def _two_convolutions(filters: int, classes: int, kind: Kind) -> nn.Sequential:
+def _two_convolutions(filters: int, classes: int, shape: Shape, kind: Kind) -> nn.Sequential:
     (conv, activation), width = kind, 2 * filters
+    positions = prod(-(-side // 4) for side in shape[1:])
     return nn.Sequential(
-        *(FLOAT[0](1, filters, 3, stride=2, padding=1), nn.BatchNorm2d(filters), activation()),
+        *(FLOAT[0](shape[0], filters, 3, stride=2, padding=1), nn.BatchNorm2d(filters), activation()),
         *(conv(filters, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(49 * width, classes)),
+        *(nn.Flatten(), nn.Linear(positions * width, classes)),
     )
 
 
