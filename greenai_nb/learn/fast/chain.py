@@ -1,4 +1,4 @@
-"""Accept-reject at tens of thousands of proposals a second, for networks with one hidden layer.
+"""Accept-reject at tens of thousands of proposals a second, for networks with one hidden layer or none.
 
 The chain's target is the Gibbs distribution of the theorem,
 
@@ -8,15 +8,21 @@ with the sparsity prior pi, and the uniform distribution for filters of signs. I
 hidden unit and the weights out of it, and stays there for a block of moves. This draw does not
 depend on the weights, so every block leaves the target invariant.
 
+A random search keeps what lowers the loss, the limit of lambda to infinity: it minimises, and has no
+distribution, no prior and no bound.
+
 Weights and probabilities are in single precision, and caches are recomputed every ``REFRESH_EVERY``
-proposals; the loss is tracked in double precision. Every decision comes back as a ``MOVE`` record.
+proposals, or less often where that takes long; the loss is tracked in double precision. Every decision
+comes back as a ``MOVE`` record.
 
 Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
 """
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,14 +34,27 @@ from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.accept_reject import check_labels
 from greenai_nb.learn.fast import kernels
 from greenai_nb.learn.fast.kernels import HIDDEN, MOVE, OUTPUT, Steps
-from greenai_nb.learn.fast.state import Chain, chain_at, layers, refresh, write
+from greenai_nb.learn.fast.state import Chain, chain_at, output_layer, refresh, write
 from greenai_nb.learn.fit import MOVES, Fit, accuracy
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.weights import copied
 
 REFRESH_EVERY = 64_000
+REFRESH_COST = (
+    2  # at most, in multiply-accumulates for one of the proposals between; they are far faster
+)
 BIAS_SCALE = 1.0
 LAYERS = {"hidden": HIDDEN, "output": OUTPUT}
+
+
+class Settings(Protocol):
+    """What a chain aims at and how it proposes, in blocks of ``block`` moves."""
+
+    @property
+    def block(self) -> int: ...
+    @property
+    def output_prob(self) -> float: ...
+    def steps(self, chain: Chain) -> Steps: ...
 
 
 @dataclass(frozen=True)
@@ -64,18 +83,53 @@ class ChainSettings:
         positive(scale=self.scale, scale_output=self.scale_output, block=self.block)
         positive(step_hidden=self.step_hidden, step_output=self.step_output)
 
+    def steps(self, chain: Chain) -> Steps:
+        """The target and the proposals, as the compiled code reads them."""
+        scales = np.full(chain.filters.shape[1], float(self.scale))
+        scales_out = np.full(len(chain.outgoing), float(self.scale_output))
+        scales[-1], scales_out[chain.hidden_units :] = BIAS_SCALE, BIAS_SCALE
+        sizes = self.inverse_temperature, self.step_hidden, self.step_output
+        chances = _output_prob(chain, self), self.redraw_prob
+        return Steps(scales, scales_out, *map(float, sizes + chances))
 
-def sweep(chain: Chain, blocks: int, settings: ChainSettings, generator: np.random.Generator) -> Array:
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a random search proposes; the meanings are those of ``ChainSettings``."""
+
+    step_hidden: float = 0.1
+    step_output: float = 0.05
+    output_prob: float = 0.9
+    block: int = 32
+
+    def __post_init__(self) -> None:
+        non_negative(output_prob=self.output_prob)
+        positive(step_hidden=self.step_hidden, step_output=self.step_output, block=self.block)
+
+    def steps(self, chain: Chain) -> Steps:
+        """An infinite inverse temperature and flat priors, as the compiled code reads them."""
+        flat = (np.full(size, np.inf) for size in (chain.filters.shape[1], len(chain.outgoing)))
+        sizes = np.inf, self.step_hidden, self.step_output, _output_prob(chain, self), 0.0
+        return Steps(*flat, *map(float, sizes))
+
+
+def sweep(chain: Chain, blocks: int, settings: Settings, generator: np.random.Generator) -> Array:
     """Move the chain by blocks of proposals; returns a ``MOVE`` record of each proposal."""
     moves = np.zeros(blocks * settings.block, MOVE)
-    scales = np.full(chain.filters.shape[1], float(settings.scale))
-    scales_out = np.full(len(chain.outgoing), float(settings.scale_output))
-    scales[-1], scales_out[chain.hidden_units :] = BIAS_SCALE, BIAS_SCALE
-    sizes = settings.inverse_temperature, settings.step_hidden, settings.step_output
-    chances = settings.output_prob, settings.redraw_prob
-    steps = Steps(scales, scales_out, *map(float, sizes + chances))
-    kernels.sweep(chain, steps, settings.block, generator, moves)
+    kernels.sweep(chain, settings.steps(chain), settings.block, generator, moves)
     return moves
+
+
+def _output_prob(chain: Chain, settings: Settings) -> float:
+    return settings.output_prob if len(chain.filters) else 1.0
+
+
+def _blocks_between(chain: Chain, settings: Settings) -> int:
+    """Blocks between two refreshes: at least ``REFRESH_EVERY`` proposals, more for large networks."""
+    positions, share = chain.places.shape[1], _output_prob(chain, settings)
+    refreshed = positions * chain.filters.size + chain.outgoing.size
+    proposed = 2 * (share + (1 - share) * positions)  # operations for an image, as in the records
+    return -(-max(REFRESH_EVERY, round(refreshed / proposed / REFRESH_COST)) // settings.block)
 
 
 @remembered
@@ -88,7 +142,7 @@ def fit_accept_reject(
     seed: int = 0,
     evaluations: int = 10,
 ) -> Fit:
-    """Train a copy of a network with one hidden layer by accept-reject, without any gradient.
+    """Train a copy of a network with one hidden layer, or none, by accept-reject, without any gradient.
 
     The chain starts at the weights of ``net`` and runs for ``proposals`` moves, rounded up to whole
     blocks. It is evaluated ``evaluations`` times for the trace, and the last state is returned. A seed
@@ -98,16 +152,43 @@ def fit_accept_reject(
     classes, a start without a finite loss, and more evaluations than blocks, and what ``copied`` raises.
     """
     settings = settings or ChainSettings()
+    asked = {"trainer": "accept-reject", "proposals": proposals, "seed": seed}
+    return _fit(net, data, settings, asked | {"evaluations": evaluations, **asdict(settings)})
+
+
+@remembered
+def fit_random_search(
+    net: nn.Module,
+    data: Dataset,
+    *,
+    proposals: int,
+    settings: SearchSettings | None = None,
+    seed: int = 0,
+    evaluations: int = 10,
+) -> Fit:
+    """Train a copy of a network by a random search: keep a proposal if the training loss falls.
+
+    It takes the proposals of ``fit_accept_reject``, returns what it returns and raises what it raises.
+    The search ends near a minimum, and draws from no distribution.
+    Source: Tripathi and Singh, *RSO: a gradient free sampling based approach* (2020).
+    """
+    settings = settings or SearchSettings()
+    asked = {"trainer": "random search", "proposals": proposals, "seed": seed}
+    return _fit(net, data, settings, asked | {"evaluations": evaluations, **asdict(settings)})
+
+
+def _fit(net: nn.Module, data: Dataset, settings: Settings, asked: Mapping[str, Any]) -> Fit:
+    proposals, evaluations = asked["proposals"], asked["evaluations"]
     blocks = -(-proposals // settings.block)
     if blocks < evaluations:
         least = evaluations * settings.block
         raise ValueError(f"{evaluations} evaluations need {least} proposals at least, got {proposals}")
     labels = data.train.labels
     net = copied(net).eval()
-    check_labels(labels, layers(net)[1].out_features)
+    check_labels(labels, output_layer(net).out_features)
     clock = time.thread_time()
-    chain, generator = chain_at(net, data.train.images, labels), np.random.default_rng(seed)
-    every, counts, loss = -(-REFRESH_EVERY // settings.block), _Counts(chain), refresh(chain)
+    chain, generator = chain_at(net, data.train.images, labels), np.random.default_rng(asked["seed"])
+    every, counts, loss = _blocks_between(chain, settings), _Counts(chain), refresh(chain)
     if not np.isfinite(loss):
         raise ValueError(f"the chain must start at weights with a finite loss, got {loss}")
     rows, interrupted = [], False
@@ -128,16 +209,14 @@ def fit_accept_reject(
                 moves = sweep(chain, some, settings, generator)
                 counts.add(moves, some)
                 loss += moves["loss_change"][moves["accepted"]].sum()
-                if counts.blocks % every == 0:
+                if counts.blocks % every == 0 or counts.blocks == blocks:
                     loss = refresh(chain)
             evaluate()
     except KeyboardInterrupt:
         loss = refresh(chain)
         evaluate()
         interrupted = True
-        warnings.warn(f"interrupted after {rows[-1]['step']} proposals; they are kept", stacklevel=3)
-    asked = {"trainer": "accept-reject", "proposals": proposals, "seed": seed}
-    asked |= {"evaluations": evaluations, **asdict(settings)}
+        warnings.warn(f"interrupted after {rows[-1]['step']} proposals; they are kept", stacklevel=4)
     return Fit(net, pd.DataFrame(rows), asked, pd.DataFrame(counts.rows, columns=MOVES), interrupted)
 
 
@@ -151,6 +230,7 @@ class _Counts:
         self.weights = {HIDDEN: hidden[:, :-1], OUTPUT: output[: chain.hidden_units]}  # no biases
         self.proposal = {HIDDEN: "sign flip" if chain.binary else "step or redraw"}
         self.proposal[OUTPUT] = "step or redraw"
+        self.layers = {name: layer for name, layer in LAYERS.items() if self.weights[layer].size}
         self.rows: list[tuple[object, ...]] = []
         self._start_anew()
 
@@ -160,7 +240,7 @@ class _Counts:
     def add(self, moves: Array, blocks: int) -> None:
         self.blocks += blocks
         self.operations += int(moves["operations"].sum())
-        for layer in LAYERS.values():
+        for layer in self.layers.values():
             of_layer = moves[moves["layer"] == layer]
             self.tried[layer] += len(of_layer)
             self.accepted[layer] += of_layer["accepted"].sum()
@@ -168,7 +248,7 @@ class _Counts:
             self.visited[layer][of_layer["unit"], of_layer["column"]] = True
 
     def close(self, step: int) -> None:
-        for name, layer in LAYERS.items():
+        for name, layer in self.layers.items():
             counts = (int(each[layer]) for each in (self.tried, self.accepted, self.early))
             visited = float(self.weights[layer].mean())
             self.rows.append((step, name, self.proposal[layer], *counts, visited))

@@ -8,6 +8,9 @@ filter moves the filter's units at all of its positions q, and so the logits by
 with the activations a, the pixels x under the weight, and the weights v out of each unit. The slope of
 every image's loss in the output of each unit is computed once; a move is then rejected after one pass
 over the pixels, or goes on to the exact change. A weight out of a unit moves the logits of one class.
+
+At an infinite inverse temperature a move is accepted where the loss falls, and nowhere else: where it
+stays, infinity times zero is not a number, and no log U is below that.
 """
 
 import math
@@ -34,7 +37,7 @@ from greenai_nb.theory.prior import EXPONENT, TAIL
 
 HIDDEN, OUTPUT = 0, 1
 DECADES = 1.0
-WHITE = np.float32(255)
+WHITE = np.float32(255)  # a byte that stands for 1
 MOVE = np.dtype(
     [
         ("layer", "i8"),
@@ -170,16 +173,16 @@ def _filter_block(
         move.log_uniform, move.log_prior_ratio, move.loss_change = log_uniform, log_ratio, np.nan
         if abs(change) * farthest > LARGEST_STEP:
             continue
-        pixel_change, bound = change / WHITE, 0.0
+        pixel_change, bound = change / chain.white, 0.0
         for q in range(positions):
             bound += _bound(activations[q], slope[q], pixels[places[column, q]], pixel_change)
         move.operations = 2 * positions * images
-        if log_uniform >= log_ratio - steps.inverse_temperature * bound:
+        if not log_uniform < log_ratio - steps.inverse_temperature * bound:
             continue
         difference = _filter_change(chain, activations, outgoing, used, column, pixel_change, space)
         move.loss_change = difference
         move.operations += (positions + len(used) * positions) * images
-        if log_uniform >= log_ratio - steps.inverse_temperature * difference:
+        if not log_uniform < log_ratio - steps.inverse_temperature * difference:
             continue
         move.accepted = True
         commit(mass, inverse, used, powers, growth)
@@ -197,8 +200,8 @@ def _output_block(unit: int, chain: Any, steps: Any, generator: Any, space: Any,
     output, growth, powers = space[0], space[1], space[2:]
     largest, classes, images = ZERO, len(weights), len(inverse)
     for image in range(images):
-        output[image] = max(activation[image], ZERO)
-        largest = max(largest, output[image])
+        output[image] = max(activation[image], chain.floor)
+        largest = max(largest, abs(output[image]))
     of_label = np.array([total(output[ends[c] : ends[c + 1]]) for c in range(classes)])
     slope, fresh = np.zeros(classes), np.zeros(classes, np.bool_)
     used = np.zeros(1, np.int64)
@@ -213,14 +216,14 @@ def _output_block(unit: int, chain: Any, steps: Any, generator: Any, space: Any,
         if not fresh[label]:
             slope[label] = _dot(output, mass[label], inverse) - of_label[label]
             fresh[label] = True
-        if log_uniform >= log_ratio - steps.inverse_temperature * change * slope[label]:
+        if not log_uniform < log_ratio - steps.inverse_temperature * change * slope[label]:
             continue
         used[0], logit = label, powers[0]
         for image in range(images):
             logit[image] = change * output[image]
         difference = loss_change(mass, inverse, ends, used, powers, growth)
         move.loss_change, move.operations = difference, 2 * images
-        if log_uniform >= log_ratio - steps.inverse_temperature * difference:
+        if not log_uniform < log_ratio - steps.inverse_temperature * difference:
             continue
         move.accepted = True
         commit(mass, inverse, used, powers, growth)

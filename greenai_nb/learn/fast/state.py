@@ -1,7 +1,8 @@
-"""A network with one hidden layer as cached arrays for incremental updates, and back to torch.
+"""A network with one hidden layer, or none, as cached arrays for incremental updates, and back to torch.
 
 The network is a layer of filters, ReLU, and a linear layer; a filter as large as the image is a hidden
-unit of a multilayer perceptron.
+unit of a multilayer perceptron. A linear layer alone is a network of no filters, whose units are the
+inputs themselves, of either sign.
 """
 
 from typing import NamedTuple, cast
@@ -23,6 +24,7 @@ IMAGES_AT_ONCE = 1024
 BIAS_SHARE = 0.01
 
 Filters = nn.Linear | nn.Conv2d
+Pixels = UInt8[Array, "pixels images"] | Float32[Array, "pixels images"]
 
 
 class Chain(NamedTuple):
@@ -30,15 +32,20 @@ class Chain(NamedTuple):
 
     ``filters`` have their bias in the last column, and ``outgoing[f * positions + q]`` are the output
     weights of filter f at position q; with biases its last row holds those of the output, whose unit is
-    always 1. ``places[k, q]`` is the row of ``pixels`` under weight k at position q; the last row of
-    pixels is all white. Images are sorted by label, those of class c from ``ends[c]`` to
-    ``ends[c + 1]``. ``mass`` and ``inverse`` hold the probabilities as ``softmax`` reads them.
+    always 1. A unit passes on max(activation, ``floor``): zero for ReLU, -inf where there are no
+    filters. ``places[k, q]`` is the row of ``pixels`` under weight k at position q; the last row is all
+    ``white``, which is 255 for bytes and 1 for numbers of either sign. Images are sorted by label,
+    those of class c from ``ends[c]`` to ``ends[c + 1]``. ``mass`` and ``inverse`` hold the
+    probabilities as ``softmax`` reads them.
     """
 
     filters: Float32[Array, "filters weights"]
     outgoing: Float32[Array, "units classes"]
+    hidden_units: int
     binary: bool
-    pixels: UInt8[Array, "pixels images"]
+    floor: np.float32
+    white: np.float32
+    pixels: Pixels
     places: Int64[Array, "weights positions"]
     ends: Int64[Array, " ends"]
     column_cdf: Float64[Array, " weights"]
@@ -46,19 +53,13 @@ class Chain(NamedTuple):
     mass: Float32[Array, "classes images"]
     inverse: Float32[Array, " images"]
 
-    @property
-    def hidden_units(self) -> int:
-        """Filters times positions: the rows of ``outgoing`` that are no bias."""
-        return len(self.filters) * self.places.shape[1]
-
 
 def layers(net: nn.Module) -> tuple[Filters, nn.Linear]:
     """The filters and the linear layer of a network that the chain can move.
 
     Raises ``TypeError`` for another kind of network, which ``accept_reject.steps`` can move.
     """
-    parts = list(net) if type(net) is nn.Sequential and not has_hooks(net) else [net]
-    parts = [part for part in parts if not isinstance(part, nn.Flatten)]
+    parts = _parts(net)
     if [type(part) for part in parts[1:]] == [nn.ReLU, nn.Linear]:
         first, _, output = parts
         if _moves(first) and (first.bias is None or output.bias is not None):
@@ -68,6 +69,20 @@ def layers(net: nn.Module) -> tuple[Filters, nn.Linear]:
         f"linear layer, all without hooks; got {', '.join(type(part).__name__ for part in parts)}. "
         "greenai_nb.learn.accept_reject.steps moves any network."
     )
+
+
+def output_layer(net: nn.Module) -> nn.Linear:
+    """The layer that gives the logits. Raises ``TypeError`` for a network that no chain can move."""
+    return layers(net)[1] if _has_hidden(net) else cast(nn.Linear, _parts(net)[0])
+
+
+def _has_hidden(net: nn.Module) -> bool:
+    return has_hooks(net) or [type(part) for part in _parts(net)] != [nn.Linear]
+
+
+def _parts(net: nn.Module) -> list[nn.Module]:
+    parts = list(net) if type(net) is nn.Sequential and not has_hooks(net) else [net]
+    return [part for part in parts if not isinstance(part, nn.Flatten)]
 
 
 def _moves(first: nn.Module) -> bool:
@@ -81,42 +96,69 @@ def _moves(first: nn.Module) -> bool:
 
 
 def chain_at(
-    net: nn.Module, images: UInt8[Tensor, "images *shape"], labels: Int64[Tensor, " images"]
+    net: nn.Module,
+    images: UInt8[Tensor, "images *shape"] | Float32[Tensor, "images *shape"],
+    labels: Int64[Tensor, " images"],
 ) -> Chain:
-    """A chain at the weights of a network, which are copied.
+    """A chain at the weights of a network, which are copied; bytes stand for numbers in [0, 1].
 
     Weights of a filter are drawn in proportion to the spread of the pixels under them, biases one time
     in a hundred.
     """
-    first, output = layers(net)
-    weight, binary = first.weight.detach().flatten(1), isinstance(first, BinaryLinear | BinaryConv2d)
-    if binary:
-        size = weight.abs().mean(1, keepdim=True)
-        weight = torch.where(weight >= 0, size, -size)
-    hidden_bias = torch.zeros(len(weight)) if first.bias is None else first.bias.detach()
+    output, order = output_layer(net), torch.argsort(labels, stable=True)
+    white = np.float32(1 if images.is_floating_point() else WHITE)
     outgoing = [output.weight.detach().T] + ([] if output.bias is None else [output.bias.detach()[None]])
-    places = _places(first, images)
-    spread = np.array([of_pixel.std() for of_pixel in images.flatten(1).T.numpy()])
-    spread = spread[places[:-1]].mean(1)
-    bias_share = 0.0 if first.bias is None else BIAS_SHARE
-    cdf = np.append((1 - bias_share) * spread / spread.sum(), bias_share).cumsum()
-    cdf[cdf.argmax() :] = 1.0
-    count, classes, order = len(labels), output.out_features, torch.argsort(labels, stable=True)
-    white = torch.full((1, count), int(WHITE), dtype=torch.uint8)
+    count, classes, units = len(labels), output.out_features, output.in_features
+    activations = np.ones((sum(map(len, outgoing)), count), np.float32)
+    inputs = images.flatten(1)[order].T
+    filters, binary, floor = np.empty((0, 1), np.float32), False, -np.inf
+    places, cdf = np.zeros((1, 1), np.int64), np.ones(1)
+    if _has_hidden(net):
+        first, floor = layers(net)[0], 0.0
+        filters, binary = _filters(first)
+        places = _places(first, images)
+        cdf = _column_cdf(images, places, 0.0 if first.bias is None else BIAS_SHARE)
+        inputs = torch.cat([inputs, torch.full((1, count), float(white)).to(inputs)])
+    else:
+        torch.from_numpy(activations)[:units] = inputs / float(white)
+        inputs = inputs[:0]
     chain = Chain(
-        torch.cat([weight, hidden_bias[:, None]], 1).numpy(),
+        filters,
         torch.cat(outgoing).contiguous().numpy(),
+        units,
         binary,
-        torch.cat([images.flatten(1)[order].T, white]).contiguous().numpy(),
+        np.float32(floor),
+        white,
+        inputs.contiguous().numpy(),
         places,
         np.append(0, np.bincount(labels, minlength=classes).cumsum()),
         cdf,
-        np.ones((sum(map(len, outgoing)), count), np.float32),
+        activations,
         np.empty((classes, count), np.float32),
         np.empty(count, np.float32),
     )
     refresh(chain)
     return chain
+
+
+def _filters(first: Filters) -> tuple[Float32[Array, "filters weights"], bool]:
+    """The filters with their biases in the last column, and whether they are signs times a scale."""
+    weight, binary = first.weight.detach().flatten(1), isinstance(first, BinaryLinear | BinaryConv2d)
+    if binary:
+        size = weight.abs().mean(1, keepdim=True)
+        weight = torch.where(weight >= 0, size, -size)
+    bias = torch.zeros(len(weight)) if first.bias is None else first.bias.detach()
+    return torch.cat([weight, bias[:, None]], 1).numpy(), binary
+
+
+def _column_cdf(
+    images: Tensor, places: Int64[Array, "weights positions"], bias_share: float
+) -> Float64[Array, " weights"]:
+    spread = np.array([of_pixel.std() for of_pixel in images.flatten(1).T.numpy()])
+    spread = spread[places[:-1]].mean(1)
+    cdf = np.append((1 - bias_share) * spread / spread.sum(), bias_share).cumsum()
+    cdf[cdf.argmax() :] = 1.0
+    return cdf
 
 
 def _places(first: Filters, images: Tensor) -> Int64[Array, "weights positions"]:
@@ -138,12 +180,13 @@ def refresh(chain: Chain) -> float:
     loss = 0.0
     for start in range(0, len(chain.inverse), IMAGES_AT_ONCE):
         some = slice(start, start + IMAGES_AT_ONCE)
-        scaled = torch.from_numpy(chain.pixels[:, some]) / float(WHITE)
         activations = torch.from_numpy(chain.activations)[:, some]
-        by_filter = activations[: chain.hidden_units].unflatten(0, (len(filters), -1))
-        for position, under in enumerate(torch.from_numpy(chain.places).T):
-            by_filter[:, position] = filters @ scaled[under]
-        logits = outgoing.T @ activations.relu()
+        if len(filters):
+            scaled = torch.from_numpy(chain.pixels[:, some]) / float(chain.white)
+            by_filter = activations[: chain.hidden_units].unflatten(0, (len(filters), -1))
+            for position, under in enumerate(torch.from_numpy(chain.places).T):
+                by_filter[:, position] = filters @ scaled[under]
+        logits = outgoing.T @ activations.clamp(min=float(chain.floor))
         logits -= logits.amax(0)
         mass = logits.exp()
         total = mass.sum(0)
@@ -159,10 +202,12 @@ def refresh(chain: Chain) -> float:
 @torch.inference_mode()
 def write(chain: Chain, net: nn.Module) -> None:
     """Set the weights of a network to those of the chain."""
-    first, output = layers(net)
-    first.weight.copy_(torch.from_numpy(chain.filters[:, :-1]).view_as(first.weight))
+    output = output_layer(net)
     output.weight.copy_(torch.from_numpy(chain.outgoing[: chain.hidden_units].T))
-    if first.bias is not None:
-        first.bias.copy_(torch.from_numpy(chain.filters[:, -1]))
     if output.bias is not None:
         output.bias.copy_(torch.from_numpy(chain.outgoing[-1]))
+    if _has_hidden(net):
+        first = layers(net)[0]
+        first.weight.copy_(torch.from_numpy(chain.filters[:, :-1]).view_as(first.weight))
+        if first.bias is not None:
+            first.bias.copy_(torch.from_numpy(chain.filters[:, -1]))

@@ -15,9 +15,15 @@ from torch.nn import functional
 
 from greenai_nb.learn.fast import chain as fast_chain
 from greenai_nb.learn.fast import kernels, softmax
-from greenai_nb.learn.fast.chain import ChainSettings, fit_accept_reject, sweep
+from greenai_nb.learn.fast.chain import (
+    ChainSettings,
+    SearchSettings,
+    fit_accept_reject,
+    fit_random_search,
+    sweep,
+)
 from greenai_nb.learn.fast.kernels import HIDDEN, OUTPUT
-from greenai_nb.learn.fast.state import chain_at, layers, refresh, write
+from greenai_nb.learn.fast.state import chain_at, layers, output_layer, refresh, write
 from greenai_nb.learn.fit import MOVES
 from greenai_nb.learn.initial_weights import start_sparse
 from greenai_nb.nets.architectures import mlp
@@ -85,13 +91,25 @@ def perceptron_with_signs():
     return nn.Sequential(nn.Flatten(), BinaryLinear(SIDE**2, 8), nn.ReLU(), nn.Linear(8, CLASSES))
 
 
+def softmax_layer():
+    return nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, CLASSES))
+
+
+def signed_inputs():
+    return convolutional()
+
+
 NETS = {
     "perceptron": lambda: perceptron(False),
     "perceptron with biases": perceptron,
     "convolution": convolutional,
     "convolution with signs": with_signs,
     "perceptron with signs": perceptron_with_signs,
+    "softmax layer on bytes": lambda: softmax_layer(),
+    "softmax layer on numbers of either sign": softmax_layer,
+    "convolution of numbers of either sign": signed_inputs,
 }
+SIGNED = softmax_layer, signed_inputs
 
 
 def small(make=perceptron, seed=0, images=300):
@@ -102,11 +120,10 @@ def small(make=perceptron, seed=0, images=300):
     net = make()
     with torch.no_grad():
         net[-1].weight.normal_()
-    return (
-        net,
-        torch.tensor(shown, dtype=torch.uint8),
-        torch.tensor(rng.integers(0, CLASSES, images)),
-    )
+    labels = torch.tensor(rng.integers(0, CLASSES, images))
+    if make in SIGNED:
+        return net, torch.tensor(0.4 * rng.normal(size=shown.shape), dtype=torch.float32), labels
+    return net, torch.tensor(shown, dtype=torch.uint8), labels
 
 
 COLD = ChainSettings(
@@ -134,8 +151,10 @@ class Exact:
     """A network in double precision whose weights are named as the records of moves name them."""
 
     def __init__(self, net, images, labels):
-        self.net, self.scaled, self.labels = copy.deepcopy(net).double(), images.double() / 255, labels
-        self.first, self.output = layers(self.net)
+        self.net, self.labels = copy.deepcopy(net).double(), labels
+        self.scaled = images.double() / (1 if images.is_floating_point() else 255)
+        self.output = output_layer(self.net)
+        self.first = None if self.output is self.net[1] else layers(self.net)[0]
         if isinstance(self.first, BinaryConv2d | BinaryLinear):
             weight = self.first.weight.data
             size = weight.abs().flatten(1).mean(1).view(-1, *[1] * (weight.ndim - 1))
@@ -160,7 +179,7 @@ class Exact:
         """How far a logit can move, for a move of size one."""
         if move["layer"] == OUTPUT:
             of_bias = move["unit"] == self.output.in_features
-            return 1.0 if of_bias else self.net[:-1](self.scaled)[:, move["unit"]].max().item()
+            return 1.0 if of_bias else self.net[:-1](self.scaled)[:, move["unit"]].abs().max().item()
         by_filter = self.output.weight.unflatten(1, (len(self.first.weight), -1))
         return by_filter[:, move["unit"]].abs().sum(1).max().item()
 
@@ -225,8 +244,11 @@ def test_whole_numbers_in_the_settings_compile_nothing_anew():
     law = ChainSettings(
         inverse_temperature=1, scale=1, scale_output=1, step_hidden=1, step_output=1, output_prob=0
     )
+    sweep(chain_at(net, images, labels), 1, COLD, np.random.default_rng(0))
+    known = len(kernels.sweep.signatures)
     sweep(chain_at(net, images, labels), 1, law, np.random.default_rng(0))
-    assert len(kernels.sweep.signatures) == 1
+    sweep(chain_at(net, images, labels), 1, SearchSettings(1, 1, 0), np.random.default_rng(0))
+    assert len(kernels.sweep.signatures) == known
 
 
 def test_the_prior_ratio_is_that_of_the_prior():
@@ -308,6 +330,83 @@ def test_a_refresh_gives_the_loss_and_the_probabilities_of_the_network(monkeypat
     assert refresh(chain) == pytest.approx(known, rel=1e-5)
     order = torch.argsort(labels, stable=True)
     assert np.allclose(chain.mass * chain.inverse, logits[order].softmax(1).T, atol=1e-5)
+
+
+def test_centred_inputs_are_uncentred_ones_with_another_bias():
+    """w (x - m) + b = w x + (b - w m): the same probabilities, and the same chain from there on."""
+    net, images, labels = small(convolutional)
+    mean, shifted = 0.3, copy.deepcopy(net)
+    with torch.no_grad():
+        shifted[0].bias -= mean * shifted[0].weight.sum((1, 2, 3))
+    centred = chain_at(net, images / 255 - mean, labels)
+    plain = chain_at(shifted, images, labels)
+    assert np.allclose(centred.activations, plain.activations, atol=1e-5)
+    assert np.allclose(centred.mass * centred.inverse, plain.mass * plain.inverse, atol=1e-5)
+
+
+def softmax_target():
+    """Two classes, one feature of either sign, and no bias: a target that a grid can integrate."""
+    feature = torch.tensor([-1.5, -0.5, 0.2, 0.9, 1.4]).view(-1, 1, 1, 1)
+    labels, law = torch.tensor([0, 1, 0, 1, 1]), ChainSettings(1.0, 0.7, 0.7, step_output=1.0)
+    return feature, labels, law
+
+
+def test_a_chain_without_hidden_units_draws_from_an_enumerable_target():
+    feature, labels, law = softmax_target()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
+    chain, generator, draws = chain_at(net, feature, labels), np.random.default_rng(5), []
+    for _ in range(20_000):
+        sweep(chain, 1, law, generator)
+        draws.append(chain.outgoing[0].copy())
+    grid = np.linspace(-12, 12, 481)
+    w = np.stack(np.meshgrid(grid, grid, indexing="ij"))
+    logits = w[:, None] * feature.view(-1, 1, 1).numpy()
+    picked = np.take_along_axis(logits, labels.numpy()[None, :, None, None], 0)[0]
+    log_mass = (picked - logsumexp(logits, axis=0)).sum(0) + HeavyTail(0.7).log_density(w).sum(0)
+    mass = np.exp(log_mass - logsumexp(log_mass))
+    for known, drawn in (
+        ((mass * w[1]).sum(), np.array(draws)[:, 1]),
+        ((mass * (w[1] - w[0] > 0)).sum(), np.diff(draws)[:, 0] > 0),
+        ((mass * (np.abs(w[0]) < 0.1)).sum(), np.abs(np.array(draws)[:, 0]) < 0.1),
+    ):
+        thinned = drawn[::20].astype(float)
+        assert thinned.mean() == pytest.approx(known, abs=4.5 * thinned.std() / 1000**0.5)
+
+
+@pytest.mark.parametrize("make", NETS.values(), ids=NETS)
+def test_a_random_search_keeps_what_lowers_the_loss_and_nothing_else(make):
+    net, images, labels = small(make)
+    images[:, 0, 0, 0] = 0  # moves of weights that see nothing change nothing, and are not kept
+    chain, generator = chain_at(net, images, labels), np.random.default_rng(1)
+    before = refresh(chain)
+    moves = sweep(chain, 40, SearchSettings(0.3, 0.5, 0.5), generator)
+    kept, exact = moves["accepted"], np.isfinite(moves["loss_change"])
+    assert 10 < kept.sum() and (moves["loss_change"][kept] < 0).all()
+    assert (moves["loss_change"][exact & ~kept] >= 0).all()
+    assert refresh(chain) == pytest.approx(before + moves["loss_change"][kept].sum(), abs=0.01)
+
+
+def test_a_random_search_and_a_chain_without_hidden_units_train(tiny_data):
+    torch.manual_seed(0)
+    start = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    by_chain = fit_accept_reject(start, tiny_data, proposals=3200, settings=ChainSettings(30, 1, 1))
+    assert by_chain.moves.layer.unique().tolist() == ["output"]
+    by_search = fit_random_search(start_sparse(mlp(16, 6, 3)), tiny_data, proposals=6400)
+    assert by_search.settings["trainer"] == "random search" and "scale" not in by_search.settings
+    for done in (by_chain, by_search):
+        logits = done.net(tiny_data.train.scaled())
+        true = functional.cross_entropy(logits, tiny_data.train.labels)
+        assert done.trace.loss.iloc[-1] == pytest.approx(true.item(), abs=1e-4)
+        assert true < 0.9 * np.log(3)
+
+
+def test_large_networks_are_refreshed_less_often():
+    between, many = fast_chain._blocks_between, ChainSettings(output_prob=0.98)
+    net, images, labels = small(perceptron)
+    assert between(chain_at(net, images, labels), many) * many.block == fast_chain.REFRESH_EVERY
+    wide = nn.Sequential(nn.Conv2d(3, 64, 11, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4096, 5))
+    chain = chain_at(wide, torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8), labels[:5])
+    assert between(chain, many) * many.block > 2 * fast_chain.REFRESH_EVERY
 
 
 def fit(data, seed=1, proposals=2000, start=None, **given):
