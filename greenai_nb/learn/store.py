@@ -32,7 +32,7 @@ import torch
 from numpy import ndarray as Array
 from torch import Tensor, nn
 
-from greenai_nb.data.datasets import Dataset
+from greenai_nb.data.datasets import Dataset, Split
 from greenai_nb.files import write_atomic
 from greenai_nb.learn.fit import Fit
 from greenai_nb.machine import card, is_interactive
@@ -41,18 +41,19 @@ from greenai_nb.sources import digest
 
 FOLDER_VARIABLE, SINCE_VARIABLE = "GREENAI_STORE", "GREENAI_TRAINED_SINCE"
 OFF, ABOUT, PACKAGE = "off", "about", "greenai_nb"
+SPLITS = ("train", "validation", "test")
 UNUSED_DAYS = 30
 COMPUTES = ("processor", "instructions", "torch", "numpy", "numba")
 
 P = ParamSpec("P")
-Result = TypeVar("Result", Fit, pd.DataFrame)
+Result = TypeVar("Result", Fit, pd.DataFrame, Dataset)
 
 
 def remembered(work: Callable[P, Result]) -> Callable[P, Result]:
     """Wrap a function so that it returns stored results instead of computing them again.
 
-    It takes a network, or a fit, first, and returns a fit or a table. ``Fit.remembered`` says whether
-    a fit came from the store.
+    It takes a network, a fit or a data set first, and returns a fit, a table or a data set.
+    ``Fit.remembered`` says whether a fit came from the store.
     """
 
     @functools.wraps(work)
@@ -128,8 +129,6 @@ def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
         case Tensor():
             array = np.ascontiguousarray(value.numpy(force=True))
             yield f"{array.dtype} {array.shape}".encode() + array.tobytes()
-        case Dataset():  # its test images have no part in a training
-            yield from _pieces([value.train, value.validation, value.class_names], modules)
         case Fit():
             yield from _pieces(value.net, modules)
         case FunctionType() | type():
@@ -182,7 +181,7 @@ def _alone(path: Path) -> Iterator[None]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def _write(path: Path, result: Fit | pd.DataFrame) -> None:
+def _write(path: Path, result: Fit | pd.DataFrame | Dataset) -> None:
     """Store a result, and delete those that nobody has asked for in a month."""
     about: dict[str, Any] = {"key": path.stem, "made": time.time()}
     tables, arrays = dict[str, pd.DataFrame](), dict[str, Array]()
@@ -191,13 +190,17 @@ def _write(path: Path, result: Fit | pd.DataFrame) -> None:
         tables |= {"trace": result.trace, "moves": result.moves}
         state = result.net.state_dict().items()
         arrays |= {f"net/{name}": tensor.numpy(force=True) for name, tensor in state}
+    elif isinstance(result, Dataset):
+        about["data"] = {name: value for name, value in vars(result).items() if name not in SPLITS}
+        for name in SPLITS:
+            arrays |= {f"{name}/{part}": each.numpy() for part, each in vars(vars(result)[name]).items()}
     else:
         tables["table"] = result
     for name, table in tables.items():
         arrays |= {f"{name}/{column}": _column(values) for column, values in table.items()}
     arrays[ABOUT] = np.array(json.dumps(about, default=np.generic.item))
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    (np.savez if "data" in about else np.savez_compressed)(buffer, allow_pickle=False, **arrays)
     try:
         write_atomic(path, buffer.getvalue())
         for old in path.parent.glob("*.npz"):
@@ -236,14 +239,23 @@ def _read(path: Path, net: Any) -> Any:
     return result
 
 
-def _unpacked(arrays: Mapping[str, Array], about: Mapping[str, Any], net: Any) -> Fit | pd.DataFrame:
-    parts: dict[str, dict[str, Array]] = {"net": {}, "trace": {}, "moves": {}, "table": {}}
+def _unpacked(
+    arrays: Mapping[str, Array], about: Mapping[str, Any], net: Any
+) -> Fit | pd.DataFrame | Dataset:
+    parts: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
-        parts[part][rest] = array
+        parts.setdefault(part, {})[rest] = array
+    if "data" in about:
+        splits = {
+            name: Split(**{key: torch.from_numpy(each) for key, each in parts[name].items()})
+            for name in SPLITS
+        }
+        names = tuple(about["data"]["class_names"])
+        return Dataset(**{**about["data"], **splits, "class_names": names})
     if "settings" not in about:
         return pd.DataFrame(parts["table"])
     trained = copied(net)
     trained.load_state_dict({name: torch.from_numpy(array) for name, array in parts["net"].items()})
-    trace, moves = pd.DataFrame(parts["trace"]), pd.DataFrame(parts["moves"])
+    trace, moves = pd.DataFrame(parts["trace"]), pd.DataFrame(parts.get("moves", {}))
     return Fit(trained.eval(), trace, about["settings"], moves, remembered=True)

@@ -60,3 +60,24 @@ class HeavyTail:
     def sample(self, shape: Shape, generator: np.random.Generator) -> Float[Array, "*shape"]:
         """Draw weights exactly, by inverting the distribution function."""
         return self.quantile(generator.random(shape))
+
+
+@dataclass(frozen=True)
+class Cauchy:
+    """The authors' prior, Student's with one degree of freedom: pi(v) = 1 / (pi s (1 + (v / s)^2)).
+
+    ``scale`` is s; the tail is so heavy that no moment exists. Source: GreenAI-Uppa/deep_learning_mcmc.
+    """
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        positive(scale=self.scale)
+
+    def log_density(self, weight: ArrayLike) -> Float[Array, "*shape"]:
+        """Log of the density in nats."""
+        return -np.log(np.pi * self.scale) - np.log1p(np.square(np.asarray(weight) / self.scale))
+
+    def sample(self, shape: Shape, generator: np.random.Generator) -> Float[Array, "*shape"]:
+        """Draw weights."""
+        return self.scale * generator.standard_cauchy(shape)

@@ -18,33 +18,26 @@ comes back as a ``MOVE`` record.
 Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
 """
 
-import time
-import warnings
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 import numpy as np
-import pandas as pd
 from numpy import ndarray as Array
 from torch import nn
 
 from greenai_nb.checks import non_negative, positive
 from greenai_nb.data.datasets import Dataset
-from greenai_nb.learn.accept_reject import check_labels
 from greenai_nb.learn.fast import kernels
 from greenai_nb.learn.fast.kernels import HIDDEN, MOVE, OUTPUT, Steps
-from greenai_nb.learn.fast.state import Chain, chain_at, output_layer, refresh, write
-from greenai_nb.learn.fit import MOVES, Fit, accuracy
+from greenai_nb.learn.fast.run import Counts, run
+from greenai_nb.learn.fast.state import Chain
+from greenai_nb.learn.fit import Fit
 from greenai_nb.learn.store import remembered
-from greenai_nb.nets.weights import copied
 
 REFRESH_EVERY = 64_000
-REFRESH_COST = (
-    2  # at most, in multiply-accumulates for one of the proposals between; they are far faster
-)
+REFRESH_COST = 2  # operations of a refresh for one of a proposal, at least; these are slower
 BIAS_SCALE = 1.0
-LAYERS = {"hidden": HIDDEN, "output": OUTPUT}
 
 
 class Settings(Protocol):
@@ -108,9 +101,9 @@ class SearchSettings:
 
     def steps(self, chain: Chain) -> Steps:
         """An infinite inverse temperature and flat priors, as the compiled code reads them."""
-        flat = (np.full(size, np.inf) for size in (chain.filters.shape[1], len(chain.outgoing)))
+        flat, flat_out = np.full(chain.filters.shape[1], np.inf), np.full(len(chain.outgoing), np.inf)
         sizes = np.inf, self.step_hidden, self.step_output, _output_prob(chain, self), 0.0
-        return Steps(*flat, *map(float, sizes))
+        return Steps(flat, flat_out, *map(float, sizes))
 
 
 def sweep(chain: Chain, blocks: int, settings: Settings, generator: np.random.Generator) -> Array:
@@ -122,14 +115,6 @@ def sweep(chain: Chain, blocks: int, settings: Settings, generator: np.random.Ge
 
 def _output_prob(chain: Chain, settings: Settings) -> float:
     return settings.output_prob if len(chain.filters) else 1.0
-
-
-def _blocks_between(chain: Chain, settings: Settings) -> int:
-    """Blocks between two refreshes: at least ``REFRESH_EVERY`` proposals, more for large networks."""
-    positions, share = chain.places.shape[1], _output_prob(chain, settings)
-    refreshed = positions * chain.filters.size + chain.outgoing.size
-    proposed = 2 * (share + (1 - share) * positions)  # operations for an image, as in the records
-    return -(-max(REFRESH_EVERY, round(refreshed / proposed / REFRESH_COST)) // settings.block)
 
 
 @remembered
@@ -153,7 +138,8 @@ def fit_accept_reject(
     """
     settings = settings or ChainSettings()
     asked = {"trainer": "accept-reject", "proposals": proposals, "seed": seed}
-    return _fit(net, data, settings, asked | {"evaluations": evaluations, **asdict(settings)})
+    asked |= {"evaluations": evaluations, **asdict(settings)}
+    return run(net, data, asked, partial(_Blocks, settings), settings.block)
 
 
 @remembered
@@ -174,82 +160,33 @@ def fit_random_search(
     """
     settings = settings or SearchSettings()
     asked = {"trainer": "random search", "proposals": proposals, "seed": seed}
-    return _fit(net, data, settings, asked | {"evaluations": evaluations, **asdict(settings)})
+    asked |= {"evaluations": evaluations, **asdict(settings)}
+    return run(net, data, asked, partial(_Blocks, settings), settings.block)
 
 
-def _fit(net: nn.Module, data: Dataset, settings: Settings, asked: Mapping[str, Any]) -> Fit:
-    proposals, evaluations = asked["proposals"], asked["evaluations"]
-    blocks = -(-proposals // settings.block)
-    if blocks < evaluations:
-        least = evaluations * settings.block
-        raise ValueError(f"{evaluations} evaluations need {least} proposals at least, got {proposals}")
-    labels = data.train.labels
-    net = copied(net).eval()
-    check_labels(labels, output_layer(net).out_features)
-    clock = time.thread_time()
-    chain, generator = chain_at(net, data.train.images, labels), np.random.default_rng(asked["seed"])
-    every, counts, loss = _blocks_between(chain, settings), _Counts(chain), refresh(chain)
-    if not np.isfinite(loss):
-        raise ValueError(f"the chain must start at weights with a finite loss, got {loss}")
-    rows, interrupted = [], False
+class _Blocks:
+    """Moves a chain by blocks of proposals to single weights."""
 
-    def evaluate() -> None:
-        write(chain, net)
-        step = counts.blocks * settings.block
-        seen = {"step": step, "loss": loss / len(labels), "accuracy": accuracy(net, data.validation)}
-        rows.append(
-            seen | {"seconds": time.thread_time() - clock, "operations": float(counts.operations)}
-        )
-        counts.close(step)
+    def __init__(self, settings: Settings, chain: Chain, generator: np.random.Generator) -> None:
+        self.settings, self.chain, self.generator = settings, chain, generator
+        name = "step or redraw"
+        self.counts = Counts(chain, {HIDDEN: "sign flip" if chain.binary else name, OUTPUT: name})
 
-    try:
-        for until in np.rint(blocks * np.arange(1, evaluations + 1) / evaluations).astype(int):
-            while counts.blocks < until:
-                some = min(every - counts.blocks % every, until - counts.blocks)
-                moves = sweep(chain, some, settings, generator)
-                counts.add(moves, some)
-                loss += moves["loss_change"][moves["accepted"]].sum()
-                if counts.blocks % every == 0 or counts.blocks == blocks:
-                    loss = refresh(chain)
-            evaluate()
-    except KeyboardInterrupt:
-        loss = refresh(chain)
-        evaluate()
-        interrupted = True
-        warnings.warn(f"interrupted after {rows[-1]['step']} proposals; they are kept", stacklevel=4)
-    return Fit(net, pd.DataFrame(rows), asked, pd.DataFrame(counts.rows, columns=MOVES), interrupted)
+    @property
+    def between_refreshes(self) -> int:
+        """At least ``REFRESH_EVERY`` proposals, and more for large networks."""
+        chain, share = self.chain, _output_prob(self.chain, self.settings)
+        positions = chain.places.shape[1]
+        refreshed = positions * chain.filters.size + chain.outgoing.size
+        proposed = 2 * (share + (1 - share) * positions)  # operations for an image, as in the records
+        return max(REFRESH_EVERY, round(refreshed / proposed / REFRESH_COST))
 
-
-class _Counts:
-    """Totals over the records of blocks, turned into rows of ``Fit.moves`` at each evaluation."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.blocks = self.operations = 0
-        hidden, output = np.zeros_like(chain.filters, bool), np.zeros_like(chain.outgoing, bool)
-        self.visited = {HIDDEN: hidden, OUTPUT: output}
-        self.weights = {HIDDEN: hidden[:, :-1], OUTPUT: output[: chain.hidden_units]}  # no biases
-        self.proposal = {HIDDEN: "sign flip" if chain.binary else "step or redraw"}
-        self.proposal[OUTPUT] = "step or redraw"
-        self.layers = {name: layer for name, layer in LAYERS.items() if self.weights[layer].size}
-        self.rows: list[tuple[object, ...]] = []
-        self._start_anew()
-
-    def _start_anew(self) -> None:
-        self.tried, self.accepted, self.early = (np.zeros(2, int) for _ in range(3))
-
-    def add(self, moves: Array, blocks: int) -> None:
-        self.blocks += blocks
-        self.operations += int(moves["operations"].sum())
-        for layer in self.layers.values():
-            of_layer = moves[moves["layer"] == layer]
-            self.tried[layer] += len(of_layer)
-            self.accepted[layer] += of_layer["accepted"].sum()
-            self.early[layer] += np.isnan(of_layer["loss_change"]).sum()
-            self.visited[layer][of_layer["unit"], of_layer["column"]] = True
-
-    def close(self, step: int) -> None:
-        for name, layer in self.layers.items():
-            counts = (int(each[layer]) for each in (self.tried, self.accepted, self.early))
-            visited = float(self.weights[layer].mean())
-            self.rows.append((step, name, self.proposal[layer], *counts, visited))
-        self._start_anew()
+    def advance(self, blocks: int) -> float:
+        """Make some blocks of proposals; returns the change of the summed loss."""
+        moves = sweep(self.chain, blocks, self.settings, self.generator)
+        self.counts.operations += int(moves["operations"].sum())
+        for layer in (HIDDEN, OUTPUT):
+            some = moves[moves["layer"] == layer]
+            early = np.isnan(some["loss_change"])
+            self.counts.add(layer, (some["unit"], some["column"]), some["accepted"], early)
+        return float(moves["loss_change"][moves["accepted"]].sum())

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from greenai_nb.learn.fast import chain as fast_chain
 from greenai_nb.learn.fast import kernels, softmax
+from greenai_nb.learn.fast import run as fast_run
 from greenai_nb.learn.fast.chain import (
     ChainSettings,
     SearchSettings,
@@ -381,7 +382,7 @@ def test_a_random_search_keeps_what_lowers_the_loss_and_nothing_else(make):
     before = refresh(chain)
     moves = sweep(chain, 40, SearchSettings(0.3, 0.5, 0.5), generator)
     kept, exact = moves["accepted"], np.isfinite(moves["loss_change"])
-    assert 10 < kept.sum() and (moves["loss_change"][kept] < 0).all()
+    assert kept.sum() > 10 and (moves["loss_change"][kept] < 0).all()
     assert (moves["loss_change"][exact & ~kept] >= 0).all()
     assert refresh(chain) == pytest.approx(before + moves["loss_change"][kept].sum(), abs=0.01)
 
@@ -401,12 +402,16 @@ def test_a_random_search_and_a_chain_without_hidden_units_train(tiny_data):
 
 
 def test_large_networks_are_refreshed_less_often():
-    between, many = fast_chain._blocks_between, ChainSettings(output_prob=0.98)
+    many = ChainSettings(output_prob=0.98)
+
+    def between(chain):
+        return fast_chain._Blocks(many, chain, None).between_refreshes
+
     net, images, labels = small(perceptron)
-    assert between(chain_at(net, images, labels), many) * many.block == fast_chain.REFRESH_EVERY
+    assert between(chain_at(net, images, labels)) == fast_chain.REFRESH_EVERY
     wide = nn.Sequential(nn.Conv2d(3, 64, 11, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4096, 5))
     chain = chain_at(wide, torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8), labels[:5])
-    assert between(chain, many) * many.block > 2 * fast_chain.REFRESH_EVERY
+    assert between(chain) > 2 * fast_chain.REFRESH_EVERY
 
 
 def fit(data, seed=1, proposals=2000, start=None, **given):
@@ -434,7 +439,7 @@ def test_proposals_tell_the_copies_of_the_sparse_start_apart(tiny_data):
 def test_looking_does_not_change_the_chain(tiny_data, monkeypatch):
     refreshed = []
     monkeypatch.setattr(fast_chain, "REFRESH_EVERY", 7 * 32)
-    monkeypatch.setattr(fast_chain, "refresh", lambda chain: refreshed.append(1) or refresh(chain))
+    monkeypatch.setattr(fast_run, "refresh", lambda chain: refreshed.append(1) or refresh(chain))
     once = fit(tiny_data, proposals=20 * 32, evaluations=1)
     times = len(refreshed)
     often = fit(tiny_data, proposals=20 * 32, evaluations=6)
