@@ -9,37 +9,48 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from greenai_nb.checks import UsageError, nearest
+from greenai_nb.checks import UsageError, nearest, whole
 from greenai_nb.data import idx
-from greenai_nb.data.fetch import DataUnavailableError, content, fetch
+from greenai_nb.data.fetch import (
+    NO_NETWORK,
+    DataUnavailableError,
+    content,
+    fetch,
+    own_folder,
+    where_to_put,
+)
+from greenai_nb.data.folder import VALIDATION_STRIDE, read
 from greenai_nb.data.sources import CIFAR10, FASHION_MNIST, MNIST, Source
 from greenai_nb.files import read_as
 
-VALIDATION_STRIDE = 12
 CIFAR_SHAPE = (3, 32, 32)
 DIGITS_WHITE = 16
+OWN = "folder:"
+JPEG_COPY = "a JPEG copy of CIFAR-10, whose bytes are not the official ones"
 RESTORE = "Restore it from the repository."
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images as they were published, with their labels."""
+    """Images as they were published, or features of images as floats, with their labels."""
 
-    images: UInt8[Tensor, "count channels height width"]
+    images: UInt8[Tensor, "count channels height width"] | Float32[Tensor, "count channels height width"]
     labels: Int64[Tensor, " count"]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def scaled(self) -> Float[Tensor, "count channels height width"]:
-        """Pixels as float32 in [0, 1]."""
+        """Pixels as float32 in [0, 1]; features as they are."""
+        if self.images.is_floating_point():
+            return self.images
         return self.images.to(torch.float32).div_(255)
 
     def flat(self) -> Float[Tensor, "count pixels"]:
-        """Pixels as float32 in [0, 1], one row per image."""
+        """The scaled images, one row per image."""
         return self.scaled().flatten(1)
 
 
@@ -78,16 +89,45 @@ class Dataset:
         """Number of classes."""
         return len(self.class_names)
 
+    def first(self, count: int) -> "Dataset":
+        """The same data with its first ``count`` training images. ``ValueError`` if there are fewer."""
+        whole(count=count)
+        if count > len(self.train):
+            raise UsageError(f"{self.name} has {len(self.train):,} training images, asked for {count:,}")
+        train = Split(self.train.images[:count], self.train.labels[:count])
+        sha256 = hashlib.sha256(f"{self.sha256} first {count}".encode()).hexdigest()
+        return replace(self, name=f"{self.name}, first {count:,}", train=train, sha256=sha256)
+
 
 def load(name: str = "mnist-10k") -> Dataset:
-    """Load a data set: ``mnist-10k``, ``digits``, ``mnist``, ``fashion-mnist`` or ``cifar10``.
+    """Load a data set by its name, or images of one's own as ``folder:PATH``.
 
-    The first two need no download. The others are downloaded on the first call, see
-    ``greenai_nb.data.fetch``. Settings are chosen on ``validation``; ``test`` is for reporting.
-    Raises ``ValueError`` for an unknown name, ``DataUnavailableError`` if files are missing.
+    ``mnist-10k`` and ``digits`` need no download. ``mnist``, ``fashion-mnist`` and ``cifar10`` are
+    downloaded on the first call, see ``greenai_nb.data.fetch``. ``cifar10-jpeg`` never is: the
+    folder that ``GREENAI_DATA`` names must hold ``cifar10-jpeg/`` or ``cifar10-jpeg.tar.xz``. Settings
+    are chosen on ``validation``; ``test`` is for reporting.
+
+    ``PATH`` has images of one size, which are shuffled in a fixed way. It is one of
+
+    * a folder with a folder of images for each class, of any format that Pillow reads. A sixth of each
+      class is held out for test, and a twelfth for validation;
+    * a folder or a tar archive with ``train/`` and ``test/`` of that kind, and perhaps ``validation/``;
+      without that, every twelfth training image is held out;
+    * a ``.npz`` file with the arrays ``images`` and ``labels``, or ``train_images``, ``train_labels``,
+      ``test_images`` and ``test_labels``, or ``x_train``, ``y_train``, ``x_test`` and ``y_test``, and
+      perhaps ``class_names``. Images are (count, height, width), with 1 or 3 channels before or after
+      height and width, as uint8, uint16, or floats in [0, 1]; labels are whole numbers.
+
+    Images get one channel if all are grey, else three. Raises ``UsageError``, a ``ValueError``, for an
+    unknown name or images that do not fit together, and ``DataUnavailableError`` for files that are
+    missing or damaged.
     """
+    if name.startswith(OWN):
+        return _own_images(name.removeprefix(OWN))
     if name not in LOADERS:
-        raise UsageError(f"no data set {name!r}. {nearest(name, LOADERS)}")
+        raise UsageError(
+            f"no data set {name!r}. {nearest(name, LOADERS)} Images of your own: {OWN}PATH."
+        )
     return LOADERS[name]()
 
 
@@ -179,10 +219,45 @@ def _cifar_batch(archive: Path, member: str) -> tuple[np.ndarray, np.ndarray]:
     return records[:, 1:].reshape(-1, *CIFAR_SHAPE), records[:, 0]
 
 
+def _own_images(text: str) -> Dataset:
+    if not text:
+        raise UsageError(f"{OWN} is followed by no path. Write {OWN}PATH, with a folder or a .npz file.")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{OWN}{text}: {error} Write the path without ~.") from error
+    return _read(path, Source(f"{OWN}{path.resolve().name}", (), (), (), "the reader's own"), str(path))
+
+
+def _cifar10_jpeg() -> Dataset:
+    source, archive = replace(CIFAR10, name="cifar10-jpeg"), "cifar10-jpeg.tar.xz"
+    own = own_folder()
+    places = [own / source.name, own / source.name / archive, own / archive] if own else []
+    found = [place for place in places if place.is_file() or (place / "train").is_dir()]
+    if not found:
+        files = f"{archive}, or {source.name}/train/CLASS and {source.name}/test/CLASS"
+        mend = f"{where_to_put()} {files}; {NO_NETWORK}"
+        raise DataUnavailableError(f"{source.name} is not here and is never downloaded: {mend}")
+    try:
+        data = _read(found[0], source, JPEG_COPY)
+    except UsageError as error:
+        raise DataUnavailableError(str(error)) from error
+    if data.class_names != source.class_names:
+        raise DataUnavailableError(f"{found[0]} does not have the classes of CIFAR-10. Replace it.")
+    return data
+
+
+def _read(path: Path, source: Source, origin: str) -> Dataset:
+    parts, class_names = read(path)
+    train, validation, test = (_split(*part) for part in parts)
+    return _dataset((train, validation, test), replace(source, class_names=class_names), origin)
+
+
 LOADERS = {
     "mnist-10k": _mnist_10k,
     "digits": _digits,
     "mnist": lambda: _mnist_like(MNIST),
     "fashion-mnist": lambda: _mnist_like(FASHION_MNIST),
     "cifar10": _cifar10,
+    "cifar10-jpeg": _cifar10_jpeg,
 }

@@ -18,6 +18,7 @@ from greenai_nb.data.sources import Resource, Source
 FOLDER_VARIABLE = "GREENAI_DATA"
 CONNECT_S, READ_S = 3.0, 30.0
 CHUNK_BYTES = 1 << 16
+NO_NETWORK = 'load("mnist-10k") and load("digits") need no network.'
 GZIP = b"\x1f\x8b"
 
 
@@ -34,16 +35,22 @@ def fetch(source: Source, cache: Path | None = None, mirrors: Sequence[str] | No
     """
     import pooch
 
-    own = os.environ.get(FOLDER_VARIABLE)
-    if own and not Path(own).is_dir():
-        raise DataUnavailableError(f"{FOLDER_VARIABLE} is {own!r}, which is not a folder.")
+    own = own_folder()
     folder = Path(cache or pooch.os_cache("greenai-nb")) / source.name
     paths = []
     for resource in source.resources:
-        path = _own_file(Path(own), source, resource) if own else None
+        path = _own_file(own, source, resource) if own else None
         path = path or _cached_file(folder, resource)
         paths.append(path or _download(source, resource, folder, mirrors or source.mirrors))
     return paths
+
+
+def own_folder() -> Path | None:
+    """The folder that ``GREENAI_DATA`` names, if any. Raises ``DataUnavailableError`` if it is none."""
+    own = os.environ.get(FOLDER_VARIABLE)
+    if own and not Path(own).is_dir():
+        raise DataUnavailableError(f"{FOLDER_VARIABLE} is {own!r}, which is not a folder.")
+    return Path(own) if own else None
 
 
 def content(file: Traversable) -> bytes:
@@ -127,12 +134,12 @@ def _download(source: Source, resource: Resource, folder: Path, mirrors: Sequenc
     needed = ", ".join(each.file for each in source.resources)
     raise DataUnavailableError(
         f"{source.name} is not on this machine and could not be fetched ({'; '.join(reasons)}). "
-        f"Connect once, or {_own_folder()} {needed}; "
-        'load("mnist-10k") and load("digits") need no network.'
+        f"Connect once, or {where_to_put()} {needed}; {NO_NETWORK}"
     )
 
 
-def _own_folder() -> str:
+def where_to_put() -> str:
+    """How to give files of one's own, up to their names, which follow."""
     own = os.environ.get(FOLDER_VARIABLE)
     if not own:
         return f"set {FOLDER_VARIABLE} to a folder that holds"

@@ -302,7 +302,8 @@ def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
     texts = [repr(claim) for claim in claims if claim.notebook == lesson.name]
     given = [parameters[name] for name, known in lesson.parameters.items() if known.is_path]
     listed = [[value] if isinstance(value, str) else value for value in given]
-    paths = [Path(text).expanduser() for texts in listed for text in texts if text]
+    named = (text.removeprefix("folder:") for texts in listed for text in texts)
+    paths = [Path(text).expanduser() for text in named if text]
     paths.append(root / "notebooks" / "solutions" / f"{lesson.name}.py")
     if sources.PACKAGE / "lesson" / "slides.py" in sources.imported(code_cells(lesson.content)):
         paths.append(root / "notebooks" / "slides.yaml")

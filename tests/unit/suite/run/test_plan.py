@@ -1,7 +1,7 @@
 """What a run is going to do, and what is refused before it does anything."""
 
 import pytest
-from notebook_files import PARAMETERS, RECORD, write_notebook
+from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
 from greenai_nb.checks import UsageError
 from greenai_nb.suite.run import plan
@@ -56,3 +56,25 @@ def test_a_notebook_without_one_parameters_cell_is_refused(tmp_path):
     path = write_notebook(tmp_path / "04_two.ipynb", PARAMETERS, PARAMETERS)
     with pytest.raises(UsageError, match="2 cells tagged parameters"):
         plan.read_lesson(path)
+
+
+def test_a_folder_of_images_is_part_of_a_result_and_the_name_of_a_data_set_is_no_path(
+    small_project, tmp_path, monkeypatch
+):
+    given = cell('dataset: str = "digits"  # images: a name, or folder:PATH', tags=("parameters",))
+    path = write_notebook(small_project / "notebooks" / "01_works.ipynb", given, RECORD)
+    monkeypatch.chdir(tmp_path)
+
+    def mark(dataset):
+        walk = {"01_works": plan.read_lesson(path)}
+        (job,) = plan.make(walk, {}, {"dataset": dataset}, 1, small_project, tmp_path)
+        return job.fingerprint
+
+    assert mark("digits") == mark("digits") != mark("folder:pets")
+    pets = tmp_path / "pets" / "cat"
+    pets.mkdir(parents=True)
+    (pets / "1.png").write_bytes(b"one")
+    first = mark("folder:pets"), mark(f"folder:{tmp_path / 'pets'}")
+    (pets / "1.png").write_bytes(b"two!")
+    second = mark("folder:pets"), mark(f"folder:{tmp_path / 'pets'}")
+    assert len({*first, *second}) == 4
