@@ -1,5 +1,6 @@
-"""Where a chain may start: sparse and silent, or with filters that look like pieces of the images."""
+"""Where a chain may start: sparse and silent, narrow, or with filters that are pieces of the images."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch.nn import functional
 from greenai_nb.checks import non_negative
 from greenai_nb.learn.fast.state import layers
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
+from greenai_nb.theory.prior import Cauchy
 
 OUTPUT_WEIGHT = 0.5
 HIDDEN_BIAS = 0.1
@@ -38,6 +40,19 @@ def start_sparse(net: nn.Sequential, noise: float = 0.0) -> nn.Sequential:
     unit = torch.arange(units)
     sign = torch.where(unit // classes % 2 == 0, 1.0, -1.0)
     output.weight[unit % classes, unit] = OUTPUT_WEIGHT * sign
+    return net
+
+
+@torch.no_grad()
+def start_cauchy(net: nn.Module, scale: float, seed: int = 0) -> nn.Module:
+    """Draw the weights, not the biases, from a Cauchy distribution, in place, and return the network.
+
+    Source: GreenAI-Uppa/deep_learning_mcmc, whose scale is 1e-4.
+    """
+    prior, generator = Cauchy(scale), np.random.default_rng(seed)
+    for weight in net.parameters():
+        if weight.ndim > 1:
+            weight.copy_(torch.from_numpy(prior.sample(tuple(weight.shape), generator)))
     return net
 
 

@@ -41,7 +41,8 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A claim about a ``clock`` is judged only if the machine was quiet. ``equivalence`` says that two
     things cost the same; it holds if the whole interval of their ratio lies within the bounds. An
     identity follows from a definition or a theorem, and a run checks the code; an experiment could
-    have come out otherwise. ``bound`` says how the bounds were chosen.
+    have come out otherwise. ``bound`` says how the bounds were chosen. A claim about some ``datasets``
+    is judged on these alone.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judged_at: list[str]
     kind: Literal["identity", "experiment"] = "experiment"
     bound: str = ""
+    datasets: list[str] = []
     at_least: float = -math.inf
     at_most: float = math.inf
     clock: bool = False
@@ -128,14 +130,16 @@ def judge(
     profile: str,
     minus: Sequence[float] | None = None,
     reduced: str = "",
+    dataset: str = "",
 ) -> Obtained:
     """Judge a claim by an estimate, by one value for each repetition, or by an exact number.
 
     It *holds* if the whole interval lies where the claim says, *fails* if none of it does, and is
     *undecided* in between, with fewer than three repetitions, or if the estimate is in doubt. At
-    profiles that are too small to judge by, and in a smaller run (``reduced`` says how), it is only
-    *recorded*. With ``minus``, the mean of those values is subtracted. Raises ``UsageError`` if a
-    measured claim gets a bare number, or one about a clock anything but an ``Estimate``.
+    profiles that are too small to judge by, in a smaller run (``reduced`` says how) and on a data set
+    that it is not about, it is only *recorded*. With ``minus``, the mean of those values is subtracted.
+    Raises ``UsageError`` if a measured claim gets a bare number, or one about a clock anything but an
+    ``Estimate``.
     """
     if claim.clock and not isinstance(values, Estimate):
         raise UsageError(f"claim {claim.id} is about a clock: judge it by an Estimate of compare")
@@ -145,6 +149,8 @@ def judge(
     got, reason = _estimate(values, minus), ""
     if profile not in claim.judged_at:
         verdict = RECORDED
+    elif claim.datasets and dataset not in claim.datasets:
+        verdict, reason = RECORDED, f"it is about {' or '.join(claim.datasets)}, and this is {dataset}"
     elif reduced:
         verdict, reason = RECORDED, reduced
     elif got.doubt or (got.count < MIN_SEEDS and not is_exact):

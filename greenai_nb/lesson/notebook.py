@@ -20,6 +20,7 @@ INJECTED = "# Parameters"  # how papermill begins the cell that it adds
 ASSIGNED = re.compile(r"^(\w+) = ", re.MULTILINE)
 
 _reduced = ""  # how this run is smaller than its profile, as the last check found
+_dataset = ""  # what it trains on, if that is a parameter
 
 
 def check(namespace: Mapping[str, Any]) -> Any:
@@ -41,7 +42,8 @@ def check(namespace: Mapping[str, Any]) -> Any:
     _print_values(values, full, stamp)
     if is_interactive():  # a reader may have edited the cell, and with it the defaults
         full |= stamp.get("parameters", {})
-    global _reduced
+    global _reduced, _dataset
+    _dataset = values.get("dataset", "")
     _reduced = reductions(values, full | profile_values(current_notebook() or ""))
     if _reduced:
         print(f"claims are recorded and not judged: {_reduced}")
@@ -69,7 +71,7 @@ def claim(
         raise UsageError(f"no claim {claim_id!r} in claims.yaml. {nearest(claim_id, known)}")
     asked = known[claim_id]
     others = None if minus is None else [*map(float, minus)]
-    got = claims.judge(asked, values, profile(), others, _reduced)
+    got = claims.judge(asked, values, profile(), others, _reduced, _dataset)
     judgement = {"claim": claim_id, "lo": got.low, "hi": got.high, "verdict": got.verdict}
     judged = records.new(
         asked.metric, got.value, asked.unit, asked.provenance, **judgement, reason=got.reason or None

@@ -17,7 +17,7 @@ from greenai_nb.lesson.project import STAMP
 
 Json = Mapping[str, Any]
 
-RECORDS = "records.jsonl"
+RECORDS, NOT_OBTAINED = "records.jsonl", "not obtained"
 MIME = "application/vnd.greenai.record+json"
 COSTS = ("time_s", "s"), ("peak_ram_mb", "MB")
 JUDGEMENT = ("claim", "lo", "hi", "verdict", "reason")
@@ -91,6 +91,15 @@ def complete(records: Iterable[Json], name: str, parameters: Json, profile: str)
     seed = parameters.get("seed", parameters.get("seeds"))
     context = {"notebook": name, "parameters": parameters, "seed": seed, "profile": profile}
     return [{field: ({**record, **context}).get(field) for field in FIELDS} for record in records]
+
+
+def amount(record: Json) -> str:
+    """The number of a record with its unit and interval; a table has NaN where a record has None."""
+    numbers = (record[key] for key in ("value", "lo", "hi"))
+    value, low, high = (math.nan if number is None else number for number in numbers)
+    shown = f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+    text = NOT_OBTAINED if math.isnan(value) else f"{shown} {record['unit']}".strip()
+    return f"{text} [{low:.4g}, {high:.4g}]" if low < high else text
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

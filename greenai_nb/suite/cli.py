@@ -103,7 +103,7 @@ def verify(
     Exits with 1 if a verdict departs. A claim that could not be judged here is not compared.
     """
     run = folder or project.results()
-    here, committed = records.read(run), judging.reference(_walk())
+    here, committed = records.read(run), judging.committed(_walk())
     rows = _ledger(run)
     agreements = judging.agreements(here, committed)
     if (differences := judging.differences(agreements)).row_count:

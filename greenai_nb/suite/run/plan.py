@@ -15,7 +15,7 @@ from greenai_nb.files import read_as
 from greenai_nb.lesson import project
 from greenai_nb.lesson.claims import load_claims
 from greenai_nb.lesson.parameters import Parameter, declared, resolve
-from greenai_nb.lesson.project import ALL, DEFAULT_PROFILE, STAMP
+from greenai_nb.lesson.project import ALL, DATASETS, DEFAULT_PROFILE, STAMP
 from greenai_nb.suite.run.fingerprint import code_cells, fingerprint
 
 THREADS = "threads"
@@ -217,13 +217,13 @@ def select(walk: Walk, names: Sequence[str]) -> dict[str, Lesson]:
 
 
 def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
-    """A profile's parameters by notebook; those under ``all`` go to every notebook that has them."""
+    """A profile's parameters by notebook, under ``all`` those of all, under ``datasets`` by data set."""
     known = sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
     if profile not in known:
         raise UsageError(f"no profile {profile!r}. {nearest(profile, known)}")
     content = project.read_profile(folder, profile)
     for name in content:
-        if name not in (ALL, *walk, *walk.broken):
+        if name not in (ALL, DATASETS, *walk, *walk.broken):
             raise UsageError(f"profile {profile} names no notebook: {name!r}. {nearest(name, walk)}")
     parameters = {name for lesson in walk.values() for name in lesson.parameters}
     for name in content.get(ALL, {}):
@@ -234,9 +234,11 @@ def read_profile(folder: Path, profile: str, walk: Walk) -> dict[str, Any]:
 
 
 def effective(lesson: Lesson, profile: Values, overrides: Values, threads: int) -> dict[str, Any]:
-    """A lesson's parameters: its own, overridden by the machine's, the profile's and those asked for."""
-    own = profile.get(lesson.name, {})
+    """A lesson's parameters: its own, then those of profile and data set, then those asked for."""
+    own, chosen_on = profile.get(lesson.name, {}), profile.get(DATASETS, {})
     asked = {THREADS: threads, **profile.get(ALL, {}), **own, **overrides}
+    own = own | chosen_on.get(asked.get("dataset"), {}).get(lesson.name, {})
+    asked |= own | dict(overrides)
     known = {name: value for name, value in asked.items() if name in {*lesson.parameters, *own}}
     return resolve(lesson.parameters, known, lesson.name)
 
@@ -297,7 +299,7 @@ def committed_fingerprint(lesson: Lesson, walk: Mapping[str, Lesson], root: Path
 
 
 def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
-    """What a lesson reads besides code: claims, solutions, the map of slides, and paths it is given."""
+    """What a lesson reads besides code: claims, solutions, slides, kept results, paths it is given."""
     claims = load_claims(root / "claims.yaml").values()
     texts = [repr(claim) for claim in claims if claim.notebook == lesson.name]
     given = [parameters[name] for name, known in lesson.parameters.items() if known.is_path]
@@ -305,8 +307,9 @@ def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
     named = (text.removeprefix("folder:") for texts in listed for text in texts)
     paths = [Path(text).expanduser() for text in named if text]
     paths.append(root / "notebooks" / "solutions" / f"{lesson.name}.py")
-    if sources.PACKAGE / "lesson" / "slides.py" in sources.imported(code_cells(lesson.content)):
-        paths.append(root / "notebooks" / "slides.yaml")
+    by_module = {"slides.py": root / "notebooks" / "slides.yaml", "paper.py": root / "results" / "paper"}
+    imported = sources.imported(code_cells(lesson.content))
+    paths += [by_module[name] for name in by_module if sources.PACKAGE / "lesson" / name in imported]
     return texts + [sources.contents(path.resolve()) for path in paths]
 
 

@@ -13,6 +13,8 @@ from rich.table import Column, Table
 
 from greenai_nb import machine
 from greenai_nb.lesson.claims import FAILS, HOLDS, RECORDED, UNDECIDED, Claim
+from greenai_nb.lesson.paper import kept, obtained
+from greenai_nb.lesson.records import amount
 from greenai_nb.lesson.slides import named, slides
 from greenai_nb.machine import STEPS_MIME
 from greenai_nb.suite.run import plan
@@ -20,7 +22,7 @@ from greenai_nb.suite.run import plan
 PNG = "image/png"
 PICTURES = {PNG, "image/svg+xml"}
 EXPLORER_SCRIPT = Path(__file__).with_name("explorer.js").read_text("utf-8")
-NOT_RUN, NOT_OBTAINED = "not run", "not obtained"
+NOT_RUN = "not run"
 ORDER = (FAILS, UNDECIDED, HOLDS, RECORDED, NOT_RUN)
 COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 
@@ -34,6 +36,7 @@ class Row:
     verdict: str
     provenance: str
     reason: str = ""
+    paper: tuple[tuple[str, str], ...] = ()  # what paper size obtained, and the verdict on it
 
     @property
     def slide(self) -> str:
@@ -42,29 +45,21 @@ class Row:
 
 
 def ledger(claims: Mapping[str, Claim], records: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Every claim with what was obtained for it, in the order of ``claims.yaml``."""
+    """Every claim with what was obtained for it, also at paper size, in the order of ``claims.yaml``."""
     last = {record["claim"]: record for record in records if record["claim"]}
-    return [
-        Row(
-            claim,
-            _obtained(last[name]),
-            last[name]["verdict"],
-            last[name]["provenance"],
-            last[name]["reason"] or "",
-        )
-        if name in last
-        else Row(claim, "", NOT_RUN, claim.provenance)
-        for name, claim in claims.items()
-    ]
-
-
-def _obtained(record: Mapping[str, Any]) -> str:
-    """A number with its unit and interval; a table has NaN where a record has None."""
-    numbers = (record[key] for key in ("value", "lo", "hi"))
-    value, low, high = (math.nan if number is None else number for number in numbers)
-    shown = f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
-    text = NOT_OBTAINED if math.isnan(value) else f"{shown} {record['unit']}".strip()
-    return f"{text} [{low:.4g}, {high:.4g}]" if low < high else text
+    large: dict[str, list[tuple[str, str]]] = {}
+    for record in kept():
+        if record["claim"] and record["verdict"] != RECORDED:
+            large.setdefault(record["claim"], []).append((obtained(record), record["verdict"]))
+    rows = []
+    for name, claim in claims.items():
+        got, paper = last.get(name), tuple(large.get(name, ()))
+        if got:
+            shown = amount(got), got["verdict"], got["provenance"], got["reason"] or ""
+            rows.append(Row(claim, *shown, paper))
+        else:
+            rows.append(Row(claim, "", NOT_RUN, claim.provenance, paper=paper))
+    return rows
 
 
 def ledger_html(rows: Sequence[Row], address: str) -> str:
@@ -84,8 +79,10 @@ def ledger_html(rows: Sequence[Row], address: str) -> str:
         for verdict in (FAILS, UNDECIDED)
         if (found := [row for row in rows if row.verdict == verdict])
     }
+    large = Counter(verdict for row in rows for _, verdict in row.paper)
     identities = sum(row.claim.kind == "identity" for row in rows)
     values = {"verdicts": verdicts, "by_slide": by_slide, "missing": missing, "identities": identities}
+    values["at_paper_size"] = large
     return render("run/ledger.html.j2", rows=rows, address=address, **values)
 
 

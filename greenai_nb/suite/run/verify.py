@@ -1,6 +1,7 @@
 """Compare a run with the committed results, which another machine may have made.
 
-The reference is the set of records in the notebooks of the repository, as last published. Records are
+The reference is the set of records in the notebooks of the repository, as last published, and of the
+runs at paper size that are kept with it. Records are
 compared if notebook, name and parameters match, whatever the number of threads. Two agree if they
 are equal up to a relative ``EXACT`` or an absolute ``ROUNDING``, if both have intervals that overlap,
 or, for claims without intervals, if the verdicts are the same. For others, such as seconds and joules,
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from greenai_nb.lesson import records
 from greenai_nb.lesson.claims import FAILS, RECORDED
+from greenai_nb.lesson.paper import kept
 from greenai_nb.suite.run.plan import THREADS, Lesson
 from greenai_nb.suite.run.report import folding
 
@@ -53,6 +55,11 @@ def reference(walk: Mapping[str, Lesson]) -> list[dict[str, Any]]:
     return published
 
 
+def committed(walk: Mapping[str, Lesson]) -> list[dict[str, Any]]:
+    """The records in the notebooks of the repository, and those kept at paper size."""
+    return [*reference(walk), *kept()]
+
+
 def agreements(here: Iterable[Record], committed: Iterable[Record]) -> list[Agreement]:
     """Every number here that the reference has too."""
     known = {_key(record): record for record in committed if record["value"] is not None}
@@ -81,23 +88,23 @@ def _agrees(here: Record, reference: Record) -> bool | None:
 
 
 def departures(here: Iterable[Record], committed: Iterable[Record]) -> tuple[list[str], int]:
-    """Sentences on verdicts that differ from the committed ones, and how many were compared.
+    """Sentences on verdicts that differ from those committed at that profile, and how many there were.
 
     A claim that could not be judged on either side is not compared. One without a committed verdict
     departs if it fails.
     """
     known, ours = (
         {
-            r["claim"]: r["verdict"]
+            (r["claim"], r["profile"]): r["verdict"]
             for r in side
             if r["verdict"] not in (None, RECORDED) and not r["reason"]
         }
         for side in (committed, here)
     )
     said = [
-        f"{name}: the verdict is {verdict} here, the committed one {known.get(name, 'is not there')}"
-        for name, verdict in ours.items()
-        if known.get(name, verdict) != verdict or (name not in known and verdict == FAILS)
+        f"{each[0]}: the verdict is {verdict} here, the committed one {known.get(each, 'is not there')}"
+        for each, verdict in ours.items()
+        if known.get(each, verdict) != verdict or (each not in known and verdict == FAILS)
     ]
     return said, len({*ours} & {*known})
 

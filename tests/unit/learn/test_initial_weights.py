@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from greenai_nb.learn.initial_weights import start_from_patches, start_sparse
+from greenai_nb.learn.initial_weights import start_cauchy, start_from_patches, start_sparse
 from greenai_nb.nets.architectures import mlp, shallow_binary_cnn, shallow_cnn
 
 
@@ -53,6 +53,17 @@ def test_signs_have_one_size_and_the_norm_of_the_centres():
     assert torch.allclose(weight.abs(), torch.full_like(weight, 1 / 8))
     twin = start_from_patches(shallow_cnn(4), digits())[0].weight.detach()
     assert torch.equal(weight > 0, twin >= 0)
+
+
+def test_a_cauchy_start_has_its_quartiles_at_the_scale_and_leaves_biases_alone():
+    torch.manual_seed(0)
+    net = mlp(400, 50, bias=True)
+    bias = net[1].bias.clone()
+    drawn = start_cauchy(net, 1e-4, seed=1)[1].weight.detach()
+    assert drawn.abs().median().item() == pytest.approx(1e-4, rel=0.05)
+    assert drawn.abs().max() > 0.1 and torch.equal(bias, net[1].bias)
+    again, other = (start_cauchy(mlp(400, 50), 1e-4, seed)[1].weight for seed in (1, 2))
+    assert torch.equal(drawn, again) and not torch.equal(drawn, other)
 
 
 def test_a_seed_gives_the_same_start():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from greenai_nb.theory.prior import HeavyTail
+from greenai_nb.theory.prior import Cauchy, HeavyTail
 
 
 def test_the_sparsity_prior_is_the_formula_of_the_theorem():
@@ -40,3 +40,12 @@ def test_the_quantile_inverts_the_tail(q, scale):
 def test_a_scale_that_is_not_positive_is_named(scale):
     with pytest.raises(ValueError, match=f"scale .* got {scale}"):
         HeavyTail(scale)
+
+
+def test_the_cauchy_prior_is_that_of_scipy():
+    v, prior = np.array([-3.0, -0.1, 0.0, 0.02, 50.0]), Cauchy(0.3)
+    assert prior.log_density(v) == pytest.approx(stats.cauchy(scale=0.3).logpdf(v))
+    drawn = prior.sample((4000,), np.random.default_rng(0))
+    assert stats.kstest(drawn, stats.cauchy(scale=0.3).cdf).pvalue > 1e-3
+    with pytest.raises(ValueError, match="scale must be a number"):
+        Cauchy(0)

@@ -17,6 +17,25 @@ def test_profiles_and_overrides_are_laid_over_the_defaults(small_project):
     assert jobs[0].injected.keys() <= {"threads", "n"}
 
 
+def test_settings_chosen_on_a_data_set_go_with_it_and_yield_to_those_asked_for(small_project):
+    notebooks = small_project / "notebooks"
+    given = cell('dataset: str = "a"  # images\nn: int = 1  # a number', tags=("parameters",))
+    write_notebook(notebooks / "03_trains.ipynb", given, RECORD)
+    profile = notebooks / "profiles" / "ci.yaml"
+    profile.write_text("03_trains: {n: 2}\ndatasets:\n  b: {03_trains: {n: 3}}\n")
+    walk = plan.lessons(notebooks)
+    settings = plan.read_profile(notebooks, "ci", walk)
+
+    def n(**asked):
+        return plan.effective(walk["03_trains"], settings, asked, 1)["n"]
+
+    assert [n(), n(dataset="a"), n(dataset="b"), n(dataset="b", n=4)] == [2, 2, 3, 4]
+    profile.write_text("datasets:\n  b: {03_trains: {m: 3}}\n")
+    settings = plan.read_profile(notebooks, "ci", walk)
+    with pytest.raises(UsageError, match="no parameter 'm'"):
+        n(dataset="b")
+
+
 @pytest.mark.parametrize(
     ("overrides", "profile", "names", "said"),
     [

@@ -14,7 +14,8 @@ from greenai_nb.suite.run import plan, verify
 
 def record(value=1.0, lo=None, hi=None, claim=None, verdict=None, **changes):
     made = records.new("n", value, "s", "measured", claim=claim, lo=lo, hi=hi, verdict=verdict)
-    return made | {"notebook": "01", "parameters": {"n": 3, "threads": 1}} | changes
+    context = {"notebook": "01", "parameters": {"n": 3, "threads": 1}, "profile": "tutorial"}
+    return made | context | changes
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,7 @@ def test_seconds_and_estimated_joules_are_told_and_a_zero_has_a_floor():
 def test_a_verdict_departs_from_the_committed_one(here, committed, reason, departs, compared):
     ours = [record(1.0, 1.0, 1.0, "c", here, reason=reason, parameters={"n": 8})]
     theirs = [record(1.0, 1.0, 1.0, "c", committed)] if committed else []
+    theirs += [record(1.0, 1.0, 1.0, "c", "undecided", profile="paper")]
     said, count = verify.departures(ours, theirs)
     assert (len(said), count) == (departs, compared)
     assert all(here in sentence and "c:" in sentence for sentence in said)
