@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from greenai_nb.data.datasets import Split
 from greenai_nb.nets.weights import copied
 
-ACCURACY_BATCH = 2000
+ACCURACY_BATCH = 500
 MOVES = ("step", "layer", "proposal", "tried", "accepted", "refused_early", "visited")
 
 

@@ -20,7 +20,7 @@ from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.nets.scaling import MeanScale
 from greenai_nb.nets.weights import has_hooks
 
-IMAGES_AT_ONCE = 1024
+IMAGES_AT_ONCE = 256
 BIAS_SHARE = 0.01
 
 Filters = nn.Linear | nn.Conv2d
@@ -109,8 +109,10 @@ def chain_at(
     white = np.float32(1 if images.is_floating_point() else WHITE)
     outgoing = [output.weight.detach().T] + ([] if output.bias is None else [output.bias.detach()[None]])
     count, classes, units = len(labels), output.out_features, output.in_features
+    inputs = torch.empty(images[0].numel() + 1, count, dtype=images.dtype)
+    torch.index_select(images.flatten(1).T, 1, order, out=inputs[:-1])
+    inputs[-1] = float(white)
     activations = np.ones((sum(map(len, outgoing)), count), np.float32)
-    inputs = images.flatten(1)[order].T
     filters, binary, floor = np.empty((0, 1), np.float32), False, -np.inf
     places, cdf = np.zeros((1, 1), np.int64), np.ones(1)
     if _has_hidden(net):
@@ -118,10 +120,9 @@ def chain_at(
         filters, binary = _filters(first)
         places = _places(first, images)
         cdf = _column_cdf(images, places, 0.0 if first.bias is None else BIAS_SHARE)
-        inputs = torch.cat([inputs, torch.full((1, count), float(white)).to(inputs)])
     else:
-        torch.from_numpy(activations)[:units] = inputs / float(white)
-        inputs = inputs[:0]
+        torch.from_numpy(activations)[:units] = inputs[:-1] / float(white)
+        inputs = inputs[-1:]
     chain = Chain(
         filters,
         torch.cat(outgoing).contiguous().numpy(),
@@ -129,7 +130,7 @@ def chain_at(
         binary,
         np.float32(floor),
         white,
-        inputs.contiguous().numpy(),
+        inputs.numpy(),
         places,
         np.append(0, np.bincount(labels, minlength=classes).cumsum()),
         cdf,

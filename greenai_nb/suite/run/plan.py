@@ -307,9 +307,9 @@ def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
     named = (text.removeprefix("folder:") for texts in listed for text in texts)
     paths = [Path(text).expanduser() for text in named if text]
     paths.append(root / "notebooks" / "solutions" / f"{lesson.name}.py")
-    by_module = {"slides.py": root / "notebooks" / "slides.yaml", "paper.py": root / "results" / "paper"}
     imported = sources.imported(code_cells(lesson.content))
-    paths += [by_module[name] for name in by_module if sources.PACKAGE / "lesson" / name in imported]
+    read = {"lesson/slides.py": "notebooks/slides.yaml", "suite/run/paper.py": "results/paper"}
+    paths += [root / read[module] for module in read if sources.PACKAGE / module in imported]
     return texts + [sources.contents(path.resolve()) for path in paths]
 
 

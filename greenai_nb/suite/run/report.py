@@ -13,11 +13,11 @@ from rich.table import Column, Table
 
 from greenai_nb import machine
 from greenai_nb.lesson.claims import FAILS, HOLDS, RECORDED, UNDECIDED, Claim
-from greenai_nb.lesson.paper import kept, obtained
 from greenai_nb.lesson.records import amount
 from greenai_nb.lesson.slides import named, slides
 from greenai_nb.machine import STEPS_MIME
 from greenai_nb.suite.run import plan
+from greenai_nb.suite.run.paper import kept, obtained
 
 PNG = "image/png"
 PICTURES = {PNG, "image/svg+xml"}

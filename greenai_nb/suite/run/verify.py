@@ -18,7 +18,7 @@ from rich.table import Table
 
 from greenai_nb.lesson import records
 from greenai_nb.lesson.claims import FAILS, RECORDED
-from greenai_nb.lesson.paper import kept
+from greenai_nb.suite.run.paper import kept
 from greenai_nb.suite.run.plan import THREADS, Lesson
 from greenai_nb.suite.run.report import folding
 

@@ -69,6 +69,14 @@ def test_a_smaller_run_than_the_profile_is_recorded_with_the_reason():
     assert (got.verdict, got.reason) == ("recorded", "epochs is 1")
 
 
+@pytest.mark.parametrize(("dataset", "verdict"), [("a", "holds"), ("b", "holds"), ("c", "recorded")])
+def test_a_claim_about_some_data_sets_is_judged_on_these_alone(dataset, verdict):
+    about = a_claim(datasets=["a", "b"])
+    got = claims.judge(about, [14, 15, 16], "tutorial", dataset=dataset)
+    assert got.verdict == verdict
+    assert got.reason == ("it is about a or b, and this is c" if verdict == "recorded" else "")
+
+
 FAULTY = {
     "judged_at: tutorial": "judged_at: expected array, got str",
     "judged_at: [tutorail]": "'tutorail', which is no profile. Did you mean 'tutorial'",

@@ -5,8 +5,8 @@ import math
 
 import pandas as pd
 
-from greenai_nb.lesson import claims, paper, records
-from greenai_nb.suite.run import report
+from greenai_nb.lesson import claims, records
+from greenai_nb.suite.run import paper, report
 
 
 def test_a_number_that_was_not_obtained_is_said_so():
