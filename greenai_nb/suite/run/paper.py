@@ -1,4 +1,4 @@
-"""Results at paper size, kept in ``results/paper`` for machines that are too small to make them."""
+"""Results at paper size, which take hours and are kept with the project: a sweep of each notebook."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,12 +10,12 @@ from greenai_nb.lesson import records
 from greenai_nb.lesson.claims import RECORDED, load_claims
 from greenai_nb.lesson.project import root
 
-JPEG = "cifar10-jpeg"
+RUNS, JPEG = "runs", "cifar10-jpeg"
 
 
 def kept(folder: Path | None = None) -> Iterator[dict[str, Any]]:
-    """The records of all runs in a folder, by default ``results/paper``; none where it is missing."""
-    for path in sorted((folder or root() / "results" / "paper").rglob(records.RECORDS)):
+    """The records of the sweeps in a folder, by default ``results/paper``; none where it is missing."""
+    for path in sorted((folder or root() / "results" / "paper").glob(f"*/{RUNS}/*/{records.RECORDS}")):
         yield from records.read(path.parent)
 
 
