@@ -171,7 +171,8 @@ def _compare_checkouts(client: Client, notebook: str) -> None:
 
 def checkout(notebook: str) -> str:
     """A hash of all that a notebook's runs depend on in this checkout, whatever their parameters."""
-    return plan.fingerprint_of(plan.lesson_named(project.notebooks(), notebook), {}, project.root())
+    lesson = plan.lesson_named(project.notebooks(), notebook)
+    return plan.fingerprint_of(lesson, lesson.defaults, project.root())
 
 
 def work(task: Task) -> Outcome:
