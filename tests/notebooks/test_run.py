@@ -60,7 +60,8 @@ def test_a_run_leaves_notebooks_records_and_a_page_and_the_next_does_nothing(gre
         "judged_at": [],
         "at_least": 0,
         "at_most": 1,
-        "amended": [], "datasets": [],
+        "amended": [],
+        "datasets": [],
         "kind": "experiment",
     }
     (small_project / "claims.yaml").write_text(json.dumps([claim]))
