@@ -32,6 +32,8 @@ def results() -> str:
     kinds = Counter(row.claim.kind for row in ledger)
     counts = f"**{verdicts['holds']} hold**, {verdicts['fails']} fail"
     counts += f" and {verdicts['undecided']} are undecided"
+    if verdicts["recorded"]:
+        counts += f"; {verdicts['recorded']} are about other data or larger runs, and not judged here"
     about = f"{kinds['identity']} are identities, {kinds['experiment']} experiments"
     lines = [f"* {sentence}" for sentence in cards.headlines(ROOT)]
     return "\n".join([*lines, f"* Of {len(ledger)} claims ({about}), {counts}."])
