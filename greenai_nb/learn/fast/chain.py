@@ -18,8 +18,7 @@ comes back as a ``MOVE`` record.
 Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hastings (1970).
 """
 
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -137,9 +136,8 @@ def fit_accept_reject(
     classes, a start without a finite loss, and more evaluations than blocks, and what ``copied`` raises.
     """
     settings = settings or ChainSettings()
-    asked = {"trainer": "accept-reject", "proposals": proposals, "seed": seed}
-    asked |= {"evaluations": evaluations, **asdict(settings)}
-    return run(net, data, asked, partial(_Blocks, settings), settings.block)
+    size = {"proposals": proposals, "seed": seed, "evaluations": evaluations}
+    return run(net, data, "accept-reject", settings, _Blocks, **size, block=settings.block)
 
 
 @remembered
@@ -159,9 +157,8 @@ def fit_random_search(
     Source: Tripathi and Singh, *RSO: a gradient free sampling based approach* (2020).
     """
     settings = settings or SearchSettings()
-    asked = {"trainer": "random search", "proposals": proposals, "seed": seed}
-    asked |= {"evaluations": evaluations, **asdict(settings)}
-    return run(net, data, asked, partial(_Blocks, settings), settings.block)
+    size = {"proposals": proposals, "seed": seed, "evaluations": evaluations}
+    return run(net, data, "random search", settings, _Blocks, **size, block=settings.block)
 
 
 class _Blocks:

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,15 +68,21 @@ class Mover(Protocol):
 def run(
     net: nn.Module,
     data: Dataset,
-    asked: Mapping[str, Any],
-    make: Callable[[Chain, np.random.Generator], Mover],
+    trainer: str,
+    settings: Any,
+    make: Callable[[Any, Chain, np.random.Generator], Mover],
+    *,
+    proposals: int,
+    seed: int,
+    evaluations: int,
     block: int = 1,
 ) -> Fit:
-    """Train a copy of a network by what ``make`` gives, in blocks of ``block`` proposals.
+    """Train a copy of a network by the mover that ``make`` gives, in blocks of ``block`` proposals.
 
-    ``asked`` are the fit's settings, with ``proposals``, ``evaluations`` and the ``seed``.
+    ``trainer`` names the algorithm in the fit; ``settings`` is the data class of its settings.
     """
-    proposals, evaluations = asked["proposals"], asked["evaluations"]
+    asked = {"trainer": trainer, "proposals": proposals, "seed": seed}
+    asked |= {"evaluations": evaluations, **asdict(settings)}
     blocks, done = -(-proposals // block), 0
     if blocks < evaluations:
         least = evaluations * block
@@ -84,7 +91,7 @@ def run(
     check_labels(labels, output_layer(net).out_features)
     clock = time.thread_time()
     chain, rows, interrupted = chain_at(net, data.train.images, labels), [], False
-    mover, loss = make(chain, np.random.default_rng(asked["seed"])), refresh(chain)
+    mover, loss = make(settings, chain, np.random.default_rng(seed)), refresh(chain)
     every, counts = -(-mover.between_refreshes // block), mover.counts
     if not np.isfinite(loss):
         raise ValueError(f"the chain must start at weights with a finite loss, got {loss}")

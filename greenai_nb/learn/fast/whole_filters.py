@@ -12,8 +12,7 @@ Source: GreenAI-Uppa/deep_learning_mcmc; the slides, *Accept-Reject algorithm*.
 """
 
 import math
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,12 +70,11 @@ def fit_whole_filters(
     without biases.
     """
     settings = settings or WholeFilterSettings()
-    asked = {"trainer": "accept-reject of whole filters", "proposals": proposals, "seed": seed}
-    asked |= {"evaluations": evaluations, **asdict(settings)}
+    size = {"proposals": proposals, "seed": seed, "evaluations": evaluations}
     filters, _ = layers(net)
     if filters.bias is None or isinstance(filters, BinaryConv2d | BinaryLinear):
         raise TypeError(f"the authors' chain moves real filters with biases, got {filters}")
-    return run(net, data, asked, partial(_WholeFilters, settings))
+    return run(net, data, "accept-reject of whole filters", settings, _WholeFilters, **size)
 
 
 class _WholeFilters:
