@@ -71,7 +71,7 @@ def our_sides(shape: tuple[int, int, int]) -> list[Callable[[], object]]:
     from torch import nn
 
     from greenai_nb.nets.binary import BinaryConv2d, Sign
-    from greenai_nb.nets.pack import pack
+    from greenai_nb.nets.packed.pack import pack
 
     places, inputs, outputs = shape
     torch.manual_seed(0)

@@ -18,8 +18,8 @@ from greenai_nb.intervals import student_interval
 from greenai_nb.learn.fit import accuracy
 from greenai_nb.learn.sgd import fit_sgd
 from greenai_nb.nets.architectures import vgg_small, xnor_vgg_small
-from greenai_nb.nets.pack import pack
-from greenai_nb.nets.packed import PackedNet
+from greenai_nb.nets.packed.net import PackedNet
+from greenai_nb.nets.packed.pack import pack
 
 WIDTHS = (32, 32, 64, 64, 128, 128)
 SEEDS, PASSES, RATES = (0, 1, 2), 6, (0.05, 0.2)

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from greenai_nb.nets.architectures import vgg_small, xnor_vgg_small
 from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
 from greenai_nb.nets.kernels.product import kernel, pack_signs, pack_weights
-from greenai_nb.nets.pack import pack
+from greenai_nb.nets.packed.pack import pack
 
 SHAPES = ((1024, 1024, 1024), (256, 256, 2304), (64, 512, 4608), (1, 4096, 4096))
 ROUNDS, CALLS = 7, 5

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from greenai_nb.checks import whole
 from greenai_nb.energy.derived import derived_by_layer
 from greenai_nb.nets.counts import Net, count, leaves
-from greenai_nb.nets.packed import PackedNet
+from greenai_nb.nets.packed.net import PackedNet
 
 # Long enough that neither the clock's resolution nor the cost of reading it matters.
 WINDOW_S = 2e-3

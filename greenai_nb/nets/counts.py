@@ -5,13 +5,16 @@ A product of a weight and an activation is, by the kind of both,
     float x float     a multiply-accumulate           ``macs``, ``nonzero_macs``
     sign  x float     an addition or a subtraction    ``signed_additions``
     sign  x sign      an XNOR and its popcount        ``bit_operations``
+    k bits x l bits   k l products of bits            ``bit_operations``
 
 and each number of the output takes one per weight behind it, products with padding included. A float
 layer multiplies signs like other numbers. Comparisons are ``additions``, since they subtract; ORs and
 flips of bits are bit operations; ``integer_operations`` have 32 bits. Binary layers and signs are
-counted as they are deployed, one bit each, though torch computes them as floats.
+counted as they are deployed, one bit each, though torch computes them as floats; so are quantized
+layers, but floats times weights of two bits or more take a multiply-accumulate.
 
-Source: Rastegari et al., *XNOR-Net* (2016), section 3.2, and the layers' own definitions.
+Source: Rastegari et al., *XNOR-Net* (2016), section 3.2; Zhou et al., *DoReFa-Net* (2016), equation 3;
+the layers' own definitions.
 """
 
 import math
@@ -24,13 +27,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from greenai_nb.nets import packed, scaling, weights
+from greenai_nb.nets import scaling, weights
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
+from greenai_nb.nets.packed import net as packed
+from greenai_nb.nets.packed.levels import PackedLinear
+from greenai_nb.nets.quantize import (
+    FLOAT_BITS,
+    QuantizedActivation,
+    QuantizedGradient,
+    QuantizedLinear,
+)
 
 Net = nn.Module | packed.PackedNet
 FLOAT_BYTES = 4
-WHOLE = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
-KEEPS_SIGNS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+WHOLE = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, QuantizedGradient)
+KEEPS_BITS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
 
 
 class Cost(NamedTuple):
@@ -52,7 +63,11 @@ class Numbers(NamedTuple):
 
     shape: tuple[int, ...]
     bytes: int
-    signs: bool
+    bits: int
+
+    @property
+    def signs(self) -> bool:
+        return self.bits == 1
 
 
 def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataFrame:
@@ -61,7 +76,8 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     Nothing is computed: the shapes come from an empty batch, or from torch's meta device where
     ``images`` are there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
     those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
-    ``number_bytes``, a sign a bit, a packed layer what it stores; weights count once, zeros included.
+    ``number_bytes``, a quantized one its bits, a packed layer what it stores; weights count once, zeros
+    included.
 
     A layer without a rule or weights counts zero, and functions inside a module's forward, such as the
     addition of a residual, are not seen. A layer with weights that is never called gets a row
@@ -106,6 +122,8 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
             products = Cost(weights=weights, weight_bytes=-(-weights // 8), additions=comparisons)
             products = products._replace(**{kind: out // len(layer.weight) * weights})
             return Cost(*map(sum, zip(products, cost(layer.scaling, x, y, size), strict=True)))
+        case QuantizedLinear() if layer.quantizer.bits < FLOAT_BITS:
+            return _quantized_cost(layer, x, out, size)
         case nn.Linear() | nn.Conv2d():
             weight, biases = layer.weight, 0 if layer.bias is None else len(layer.bias)
             times, numbers = out // len(weight), weight.numel() + biases
@@ -129,6 +147,15 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
             return Cost(additions=out)
         case nn.ReLU6():
             return Cost(additions=2 * out)
+        case QuantizedActivation():  # two comparisons, and a number of levels to round to
+            return Cost(additions=2 * out, multiplications=out if layer.bits < FLOAT_BITS else 0)
+        case PackedLinear():
+            products = out * layer.in_features
+            stored = sum(buffer.nbytes for buffer in layer.buffers())
+            learned = layer.in_features * layer.out_features
+            return Cost(products, products, weights=learned, weight_bytes=stored)
+        case QuantizedGradient():
+            return Cost()
         case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
             return Cost(**{"bit_operations" if x.signs else "additions": _seen(layer, x, y) - out})
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
@@ -137,12 +164,29 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
     return Cost()
 
 
+def _quantized_cost(layer: QuantizedLinear, x: Numbers, out: int, size: int) -> Cost:
+    """A linear map of weights of few bits, on numbers of few bits or on floats."""
+    bits, weights = layer.quantizer.bits, layer.weight.numel()
+    biases = 0 if layer.bias is None else len(layer.bias)
+    times = out // len(layer.weight)
+    products = times * weights
+    stored = -(-weights * bits // 8) + biases * size
+    taken = Cost(additions=times * biases, weights=weights + biases, weight_bytes=stored)
+    if x.bits < FLOAT_BITS:
+        return taken._replace(bit_operations=products * bits * x.bits)
+    if bits == 1:
+        return taken._replace(signed_additions=products)
+    quantized = layer.weight if layer.weight.is_meta else layer.quantizer(layer.weight)
+    nonzero = weights if quantized.is_meta else int(quantized.count_nonzero())
+    return taken._replace(macs=products, nonzero_macs=times * nonzero)
+
+
 def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
     """What one use of a packed network's stage costs, without the bytes that it stores."""
     out = math.prod(y.shape)
     match stage:
         case packed.FloatStage():
-            return cost(stage.layer, x._replace(signs=False), y, size)
+            return cost(stage.layer, x._replace(bits=FLOAT_BITS), y, size)
         case packed.ToSigns():
             return Cost(additions=out, bit_operations=0 if stage.flips is None else out)
         case packed.OrPool():
@@ -179,18 +223,22 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
         values = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
         twins |= {id(x): x.detach().to(images.device) for x in values if isinstance(x, Tensor)}
     twin, layers = weights.twin(net, twins).eval(), leaves(net)
-    signs = WeakTensorKeyDictionary()
+    bits = WeakTensorKeyDictionary()
 
     def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:
-        x = _numbers(args[0], size, len(images), signs.get(args[0], False))
-        signs[y] = isinstance(layer, Sign) or (x.signs and isinstance(layer, KEEPS_SIGNS))
-        calls.append((name, x, _numbers(y, size, len(images), signs[y])))
+        x = _numbers(args[0], size, len(images), bits.get(args[0], FLOAT_BITS))
+        bits[y] = x.bits if isinstance(layer, KEEPS_BITS) else FLOAT_BITS
+        if isinstance(layer, Sign | QuantizedActivation):
+            bits[y] = getattr(layer, "bits", 1)
+        calls.append((name, x, _numbers(y, size, len(images), bits[y])))
 
     for name, layer in layers.items():
         twins[id(layer)].register_forward_hook(partial(record, name))
     for module in twin.modules():
         if isinstance(module, BinaryLinear | BinaryConv2d):
             module.kernel_quantizer, module.input_quantizer = torch.positive, None
+        if isinstance(module, QuantizedLinear):
+            module.quantizer = torch.positive
     try:
         with torch.no_grad():
             twin(images if images.is_meta else images[:0])
@@ -202,7 +250,8 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
         what = "never called as layers: if functions use their weights, those operations are not counted"
         warnings.warn(f"{', '.join(unseen)}: {what}", stacklevel=3)
         none = {
-            name: Numbers((0, len(layers[name].get_parameter("weight"))), 0, False) for name in unseen
+            name: Numbers((0, len(layers[name].get_parameter("weight"))), 0, FLOAT_BITS)
+            for name in unseen
         }
         calls += [(name, numbers, numbers) for name, numbers in none.items()]
     return [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
@@ -221,12 +270,13 @@ def _stages(net: packed.PackedNet, images: Tensor, size: int) -> list[dict[str, 
     return rows
 
 
-def _numbers(tensor: Any, size: int, batch: int, signs: bool = False) -> Numbers:
+def _numbers(tensor: Any, size: int, batch: int, bits: int = FLOAT_BITS) -> Numbers:
     if isinstance(tensor, packed.Signs):
         shape = (batch, tensor.channels, *tensor.bits.shape[1:-1])
-        return Numbers(shape, batch * tensor.bits.nbytes, True)
+        return Numbers(shape, batch * tensor.bits.nbytes, 1)
     shape = (batch, *tensor.shape[1:])
-    return Numbers(shape, -(-math.prod(shape) // 8) if signs else math.prod(shape) * size, signs)
+    stored = math.prod(shape) * size if bits == FLOAT_BITS else -(-math.prod(shape) * bits // 8)
+    return Numbers(shape, stored, bits)
 
 
 def _row(name: str, layer: Any, x: Numbers, y: Numbers, taken: Cost) -> dict[str, Any]:

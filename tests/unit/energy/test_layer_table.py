@@ -10,7 +10,7 @@ from greenai_nb.energy.layer_table import layer_table
 from greenai_nb.nets.architectures import cnn, xnor_cnn
 from greenai_nb.nets.counts import count
 from greenai_nb.nets.mobilenet import InvertedResidual
-from greenai_nb.nets.pack import pack
+from greenai_nb.nets.packed.pack import pack
 
 IMAGES = torch.rand(4, 1, 28, 28)
 COUNTED = count(cnn(4), IMAGES).columns

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from greenai_nb.nets.architectures import (
     cnn,
+    dorefa_mlp,
     mlp,
     shallow_binary_cnn,
     vgg_small,
@@ -24,7 +25,8 @@ from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.counts import count
 from greenai_nb.nets.inception import inception_v3
 from greenai_nb.nets.mobilenet import mobilenet_v2
-from greenai_nb.nets.pack import pack
+from greenai_nb.nets.packed.pack import pack
+from greenai_nb.nets.quantize import DoReFa, EqualSteps, QuantizedActivation, QuantizedLinear
 from greenai_nb.nets.scaling import LearnedScale, MeanScaleWithInputMap, NoScale
 from greenai_nb.nets.sign import plain_sign, ste_sign
 
@@ -400,3 +402,33 @@ def test_a_tensor_that_a_layer_writes_over_holds_no_signs():
     net = nn.Sequential(Sign(), nn.ReLU(inplace=True), BinaryLinear(4, 2))
     table = count(net, torch.zeros(1, 4))
     assert table["signed_additions"].tolist() == [0, 0, 8] and table["input_bytes"][2] == 16
+
+
+def test_products_of_few_bits_take_as_many_bit_operations_as_dorefa_counts():
+    net = nn.Sequential(QuantizedActivation(2), nn.Flatten(), QuantizedLinear(12, 5, DoReFa(3)))
+    activation, _, layer = count(net, torch.zeros(4, 3, 4)).to_dict("records")
+    assert activation["output_bytes"] == 4 * 12 * 2 // 8
+    assert layer["bit_operations"] == 4 * 5 * 12 * 3 * 2 and layer["macs"] == 0
+    assert layer["weight_bytes"] == -(-5 * 12 * 3 // 8) and layer["input_bytes"] == 4 * 12 * 2 // 8
+
+
+def test_few_bits_of_weights_alone_save_bytes_and_one_bit_the_products():
+    one = only(QuantizedLinear(12, 5, DoReFa(1)), 4, 12)
+    assert one["signed_additions"] == 4 * 5 * 12 and one["macs"] == 0 and one["weight_bytes"] == 8
+    layer = QuantizedLinear(12, 5, EqualSteps(3, 1.0), bias=True)
+    with torch.no_grad():
+        layer.weight.zero_()[0, 0] = 1
+    ternary = only(layer, 4, 12)
+    assert (ternary["macs"], ternary["nonzero_macs"]) == (4 * 5 * 12, 4)
+    assert (ternary["weight_bytes"], ternary["additions"]) == (5 * 12 * 2 // 8 + 5 * 4, 4 * 5)
+    real = only(QuantizedLinear(12, 5, DoReFa(32)), 4, 12)
+    assert real["macs"] == 4 * 5 * 12 and real["weight_bytes"] == 4 * 5 * 12
+
+
+def test_a_network_of_few_bits_is_counted_whole_on_any_device_and_packed():
+    net = dorefa_mlp(784, 20, weight=4, activation=2, gradient=6, seed=0).eval()
+    real = count(net, torch.zeros(2, 1, 28, 28))
+    assert real.equals(count(net, torch.empty(2, 1, 28, 28, device="meta")))
+    packed = count(pack(net), torch.zeros(2, 1, 28, 28))
+    assert packed["macs"].sum() == 2 * (784 * 20 + 20 * 10)
+    assert packed["weight_bytes"].max() == 784 * 20 // 2 + 4 * 16

@@ -6,7 +6,7 @@ from torch.nn.utils import prune
 from greenai_nb.learn.sgd import fit_sgd
 from greenai_nb.nets.architectures import cnn, mlp, xnor_cnn
 from greenai_nb.nets.binary import BinaryLinear
-from greenai_nb.nets.pack import pack
+from greenai_nb.nets.packed.pack import pack
 from greenai_nb.nets.scaling import LearnedScale, NoScale, scale
 from greenai_nb.nets.sign import ste_sign
 from greenai_nb.nets.weights import copied, fold_batch_norm, prunable_weights, weights_by_kind

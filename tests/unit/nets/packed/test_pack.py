@@ -11,7 +11,13 @@ from torch import nn
 
 from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
-from greenai_nb.nets.pack import PackingError, ScaleUnits, float_thresholds_of, pack, thresholds_of
+from greenai_nb.nets.packed.pack import (
+    PackingError,
+    ScaleUnits,
+    float_thresholds_of,
+    pack,
+    thresholds_of,
+)
 from greenai_nb.nets.scaling import MeanScaleWithInputMap
 from greenai_nb.nets.sign import approx_sign
 
@@ -65,7 +71,7 @@ def test_what_cannot_be_packed_is_named():
         pack(nn.Sequential(Sign(), nn.Dropout(), BinaryLinear(3, 3)).eval())
     with pytest.raises(PackingError, match="0: its input"):
         pack(nn.Sequential(BinaryLinear(3, 3)).eval())
-    with pytest.raises(PackingError, match="no binary layer"):
+    with pytest.raises(PackingError, match="no binary or quantized layer"):
         pack(nn.Sequential(nn.Linear(3, 3)).eval())
     mapped = BinaryConv2d(3, 3, 3, input_quantizer=approx_sign, scaling=MeanScaleWithInputMap(3))
     with pytest.raises(PackingError, match="0: MeanScaleWithInputMap"):

@@ -3,7 +3,7 @@
 The stages of a ``PackedNet`` pass on floats or ``Signs``. Between two signs there are only integers:
 the product of signs y, and then scale, batch norm and sign, which together compare y with a threshold.
 Zero padding adds zeros, which are not signs; a term for each position of the border corrects for that.
-Max-pooling of signs is their OR. ``greenai_nb.nets.pack`` builds the stages.
+Max-pooling of signs is their OR. ``greenai_nb.nets.packed.pack`` builds the stages.
 
 Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), section 4.2.
 """

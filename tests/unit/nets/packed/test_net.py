@@ -12,9 +12,9 @@ from torch import nn
 
 from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
-from greenai_nb.nets.pack import pack
-from greenai_nb.nets.packed import BinaryStage
-from greenai_nb.nets.packed_file import load, save
+from greenai_nb.nets.packed.file import load, save
+from greenai_nb.nets.packed.net import BinaryStage
+from greenai_nb.nets.packed.pack import pack
 from greenai_nb.nets.scaling import MeanScale, NoScale
 from greenai_nb.nets.sign import approx_sign
 
@@ -34,7 +34,7 @@ def test_threads_and_pieces_share_a_batch_and_change_nothing(monkeypatch, number
     packed = pack(settled(vgg_like(), 2, 8, 8))
     x = torch.randn(50, 2, 8, 8)
     whole = packed(x)
-    monkeypatch.setattr("greenai_nb.nets.packed.NUMBERS_AT_ONCE", numbers)
+    monkeypatch.setattr("greenai_nb.nets.packed.net.NUMBERS_AT_ONCE", numbers)
     for threads in (1, 3):
         assert torch.allclose(replace(packed, threads=threads)(x), whole, atol=1e-6)
     with pytest.raises(ValueError, match="threads"):

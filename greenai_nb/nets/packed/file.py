@@ -18,7 +18,9 @@ from torch import nn
 
 from greenai_nb.files import write_atomic
 from greenai_nb.nets.kernels.product import pack_weights
-from greenai_nb.nets.packed import STAGES, BinaryStage, FloatStage, PackedNet, Stage
+from greenai_nb.nets.packed.levels import PackedLinear
+from greenai_nb.nets.packed.net import STAGES, BinaryStage, FloatStage, PackedNet, Stage
+from greenai_nb.nets.quantize import QuantizedActivation
 
 FORMAT = 2
 INDEX, CHECKSUM = "network", "sha256"
@@ -32,7 +34,10 @@ SETTINGS = {
     nn.MaxPool2d: ("kernel_size", "stride", "padding"),
     nn.AvgPool2d: ("kernel_size", "stride", "padding"),
     nn.Flatten: ("start_dim", "end_dim"),
+    PackedLinear: ("in_features", "out_features", "bits", "levels"),
+    QuantizedActivation: ("bits",),
 }
+BIASED = ("Conv2d", "Linear", "PackedLinear")
 LAYERS = {kind.__name__: kind for kind in SETTINGS}
 
 
@@ -109,7 +114,7 @@ def _build(number: int, about: dict[str, Any], arrays: dict[str, Array], kernel:
     if kind not in KINDS:
         raise PackedFileError(f"a stage of kind {kind!r} is not known to this version")
     if kind == "FloatStage":
-        biased = {"bias": about["bias"]} if about["layer"] in ("Conv2d", "Linear") else {}
+        biased = {"bias": about["bias"]} if about["layer"] in BIASED else {}
         layer = LAYERS[about["layer"]](**about["settings"], **biased)
         layer.load_state_dict({key: torch.from_numpy(array) for key, array in numbers.items()})
         return FloatStage(about["name"], layer.eval())

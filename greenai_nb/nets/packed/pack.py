@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.kernels.product import pack_signs, pack_weights
-from greenai_nb.nets.packed import (
+from greenai_nb.nets.packed.levels import PackedLinear
+from greenai_nb.nets.packed.net import (
     BinaryStage,
     FlattenSigns,
     FloatStage,
@@ -26,14 +27,21 @@ from greenai_nb.nets.packed import (
     Stage,
     ToSigns,
 )
+from greenai_nb.nets.quantize import (
+    FLOAT_BITS,
+    QuantizedActivation,
+    QuantizedGradient,
+    QuantizedLinear,
+)
 from greenai_nb.nets.scaling import LearnedScale, MeanScale, NoScale, by_unit, scale
 from greenai_nb.nets.sign import approx_sign, identity_sign, ste_sign
 from greenai_nb.nets.weights import copied, fold_batch_norm, has_hooks
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
-FLOAT_LAYERS = Norm | nn.Conv2d | nn.Linear | nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Flatten
+PLAIN = Norm | nn.Conv2d | nn.Linear | nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Flatten
+FLOAT_LAYERS = PLAIN | QuantizedActivation
 SIGNS = (ste_sign, approx_sign, identity_sign)
-NETS = "a Sequential of Conv2d, Linear, BatchNorm, ReLU, MaxPool2d, AvgPool2d, Flatten, Sign, BinaryConv2d, BinaryLinear"  # noqa: E501
+NETS = "a Sequential of Conv2d, Linear, BatchNorm, ReLU, MaxPool2d, AvgPool2d, Flatten, Sign, BinaryConv2d, BinaryLinear and the quantized layers"  # noqa: E501
 
 Layers = list[tuple[str, Any]]
 Floats = Callable[[Int64[Array, " units"]], Float32[Array, " units"]]
@@ -73,9 +81,15 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
     while layers:
         stage, layers = _pack_first(layers, bool(stages) and _gives_signs(stages[-1]), kernel)
         stages += [stage] if stage else []
-    if not any(isinstance(stage, BinaryStage) for stage in stages):
-        raise PackingError("the network has no binary layer, so there is nothing to pack")
+    if not any(map(_is_packed, stages)):
+        raise PackingError("the network has no binary or quantized layer, so there is nothing to pack")
     return PackedNet(stages)
+
+
+def _is_packed(stage: Stage) -> bool:
+    if isinstance(stage, FloatStage):
+        return isinstance(stage.layer, PackedLinear)
+    return isinstance(stage, BinaryStage)
 
 
 def _gives_signs(stage: Stage) -> bool:
@@ -105,6 +119,10 @@ def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage
             return OrPool(name, *_pool(name, layer)), rest
         case [(name, nn.Flatten()), (_, BinaryLinear()), *_] if signed:
             return FlattenSigns(name), layers[1:]
+        case [(name, QuantizedLinear() as layer), *rest] if layer.quantizer.bits < FLOAT_BITS:
+            return FloatStage(name, PackedLinear.of(layer)), rest
+        case [(_, QuantizedGradient()), *rest]:
+            return None, rest
         case [(name, layer), *rest] if isinstance(layer, FLOAT_LAYERS):
             return FloatStage(name, layer), rest
     name, layer = layers[0]

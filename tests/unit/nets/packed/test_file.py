@@ -8,10 +8,10 @@ from mutations import mutations
 from packable import KERNELS, settled, vgg_like
 from torch import nn
 
-from greenai_nb.nets import packed_file
 from greenai_nb.nets.binary import BinaryLinear, Sign
-from greenai_nb.nets.pack import pack
-from greenai_nb.nets.packed_file import PackedFileError
+from greenai_nb.nets.packed import file as packed_file
+from greenai_nb.nets.packed.file import PackedFileError
+from greenai_nb.nets.packed.pack import pack
 
 
 @pytest.mark.parametrize("build", [vgg_like, lambda: nn.Sequential(Sign(), BinaryLinear(9, 4))])

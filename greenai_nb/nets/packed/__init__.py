@@ -1,0 +1,1 @@
+"""Networks on bits: packing, running and storing them."""
