@@ -31,7 +31,7 @@ def level_number(r, bits):
 
 
 def best_step(weights):
-    """Hint: with the j largest kept, the error is the sum of squares minus j times their mean squared."""
+    """Hint: with j weights kept, the error is the sum of squares minus j times their squared mean."""
     sizes = sorted((abs(weight) for weight in weights), reverse=True)
     means = [sum(sizes[:j]) / j for j in range(1, len(sizes) + 1)]
     return max(means, key=lambda mean: mean**2 * (1 + means.index(mean)))

@@ -1,0 +1,163 @@
+"""EDropout: a population of masks searches for units to keep, by the energy of what they let through.
+
+A mask s in {0, 1}^D keeps units of a network, whose logits are then z(s). Its energy on a batch is minus
+the mean margin of the right class y,
+
+    E(s) = -mean( z_y(s) - max_{j != y} z_j(s) ) .
+
+Each batch makes one generation: every mask gets a rival, which replaces it if its energy is lower. From
+three other masks a, b and c, a gene of the rival is a's, or with probability 0.1 it is 1 - a where
+b = c, and 0 where they differ; it is the old mask's with probability 0.1. (This is the authors' code;
+textbooks flip where b and c differ.) The best mask's units take a step of gradient descent.
+
+Source: Salehinejad and Valaee, *EDropout* (2021), and its published code.
+"""
+
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from greenai_nb.checks import positive, whole
+from greenai_nb.data.datasets import Dataset
+from greenai_nb.learn.fit import Fit, accuracy
+from greenai_nb.learn.sgd import BACKWARD_COST
+from greenai_nb.learn.store import remembered
+from greenai_nb.nets.weights import copied, prunable_weights
+from greenai_nb.prune.masks import Mask
+
+POPULATION = 8
+MUTATED, CROSSED = 0.1, 0.9  # probabilities of the authors' code
+
+Population = Bool[Tensor, "masks units"]
+Energies = Float[Tensor, " masks"]
+
+
+def rivals(masks: Population, generator: torch.Generator) -> Population:
+    """A rival for each of four masks or more."""
+    number, units = masks.shape
+    others = torch.rand(number, number, generator=generator)
+    others.fill_diagonal_(torch.inf)  # nobody takes genes of itself
+    a, b, c = masks[others.argsort(1)[:, :3].T]
+    mutated = torch.rand(number, units, generator=generator) < MUTATED
+    crossed = torch.rand(number, units, generator=generator) < CROSSED
+    genes = torch.where(mutated, (b == c) & ~a, a)
+    return torch.where(crossed, genes, masks)
+
+
+def evolve(
+    masks: Population,
+    energies: Energies,
+    energy: Callable[[Population], Energies],
+    generator: torch.Generator,
+    repair: Callable[[Population], Population] = torch.clone,
+) -> int:
+    """One generation, in place; returns how many rivals have replaced a mask.
+
+    The energies of masks that stay are not computed again, although weights and batch change.
+    """
+    new = repair(rivals(masks, generator))
+    lower = (found := energy(new)) < energies
+    masks[lower], energies[lower] = new[lower], found[lower]
+    return int(lower.sum())
+
+
+def margin_energies(
+    hidden: Float[Tensor, "batch units"],
+    output: Float[Tensor, "classes units"],
+    labels: Int64[Tensor, " batch"],
+    masks: Population,
+) -> Energies:
+    """The energy of each mask of hidden units on a batch."""
+    logits = torch.einsum("bu,mu,cu->mbc", hidden, masks.float(), output)
+    places = labels.expand(len(masks), -1)[..., None]
+    right = logits.gather(2, places)[..., 0]
+    others = logits.scatter(2, places, -torch.inf).amax(2)
+    return -(right - others).mean(1)
+
+
+@remembered
+def fit_edropout(
+    net: nn.Sequential,
+    data: Dataset,
+    *,
+    epochs: int,
+    learning_rate: float = 1.0,
+    batch_size: int = 64,
+    units: int | None = None,
+    seed: int = 0,
+) -> Fit:
+    """Train a copy of ``mlp`` by EDropout on its hidden units; the result has zeros in all others.
+
+    ``units`` holds the number of kept units, which the authors leave free: rivals get units added or
+    removed at random. The rate falls linearly to zero. Raises ``ValueError`` for settings out of range.
+    """
+    whole(epochs=epochs, batch_size=batch_size, units=1 if units is None else units)
+    positive(learning_rate=learning_rate)
+    settings = {"trainer": "EDropout", "epochs": epochs, "learning_rate": learning_rate}
+    settings |= {"batch_size": batch_size, "units": units, "seed": seed}
+    trained, images, labels = copied(net), data.train.scaled().flatten(1), data.train.labels
+    into, out = prunable_weights(trained)
+    if units is not None and units > len(into):
+        raise ValueError(f"units must be at most the {len(into)} of the network, got {units}")
+    search = _Search(trained, torch.Generator().manual_seed(seed), units)
+    rows, done, start = list[dict[str, float]](), 0, time.process_time()
+    steps, per_image = epochs * -(-len(labels) // batch_size), 1 + BACKWARD_COST
+    products = per_image * into.numel() + (per_image + POPULATION) * out.numel()
+    for epoch in range(1, epochs + 1):
+        loss = 0.0
+        for chosen in torch.randperm(len(labels), generator=search.generator).split(batch_size):
+            rate = learning_rate * (1 - done / steps)
+            loss += search.step(images[chosen], labels[chosen], rate)
+            done += 1
+        row = {"step": done, "loss": loss / len(labels)}
+        row["accuracy"] = accuracy(search.best().applied(trained), data.validation)
+        row["seconds"] = time.process_time() - start
+        rows.append(row | {"operations": float(epoch * len(labels) * products)})
+    return Fit(search.best().applied(trained).eval(), pd.DataFrame(rows), settings)
+
+
+class _Search:
+    """A population of masks of a network's hidden units, and the network that it trains."""
+
+    def __init__(self, net: nn.Module, generator: torch.Generator, units: int | None) -> None:
+        self.into, self.out = prunable_weights(net)
+        self.generator, self.units = generator, units
+        masks = torch.rand(POPULATION, len(self.into), generator=generator) < 0.5
+        self.masks, self.energies = self.repaired(masks), torch.full((POPULATION,), torch.inf)
+
+    def best(self) -> Mask:
+        """The mask of the weights of the best units."""
+        units = self.masks[self.energies.argmin()]
+        return Mask((units[:, None].expand_as(self.into), units.expand_as(self.out)))
+
+    def repaired(self, masks: Population) -> Population:
+        """Masks of exactly the wanted number of units: the fewest are added or removed, at random."""
+        if self.units is None:
+            return masks
+        ranks = masks + 0.5 * torch.rand(masks.shape, generator=self.generator)
+        chosen = ranks.topk(self.units, 1).indices
+        return torch.zeros_like(masks).scatter(1, chosen, torch.ones_like(chosen, dtype=torch.bool))
+
+    def step(self, images: Tensor, labels: Tensor, rate: float) -> float:
+        """One generation, and a step of the best mask's network; returns the summed loss before it."""
+        hidden = torch.relu(images @ self.into.T)
+
+        def energy(masks: Population) -> Energies:
+            return margin_energies(hidden, self.out, labels, masks)
+
+        if self.energies.isinf().all():
+            self.energies = energy(self.masks)
+        evolve(self.masks, self.energies, energy, self.generator, self.repaired)
+        masked = hidden * self.masks[self.energies.argmin()]
+        logits = (masked @ self.out.T).requires_grad_()
+        loss = functional.cross_entropy(logits, labels)
+        (slope,) = torch.autograd.grad(loss, logits)
+        back = (slope @ self.out) * (masked > 0)
+        self.out.sub_(slope.T @ masked, alpha=rate)
+        self.into.sub_(back.T @ images, alpha=rate)
+        return loss.item() * len(labels)

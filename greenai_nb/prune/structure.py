@@ -1,0 +1,66 @@
+"""Pruning of whole units and filters, after which the network is smaller, and dense again.
+
+Source: Mozer and Smolensky, *Skeletonization* (1988), for units; Li et al., *Pruning filters for
+efficient ConvNets* (2017), for filters by their L1 norm.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from greenai_nb.nets.architectures import mlp
+from greenai_nb.nets.weights import copied, prunable_weights
+from greenai_nb.prune.masks import Mask, count_kept
+
+
+def unit_norms(net: nn.Sequential) -> Float[Tensor, " units"]:
+    """For each hidden unit of ``mlp`` the norm of the weights into it times that of those out of it."""
+    into, out = prunable_weights(net)
+    return into.norm(dim=1) * out.norm(dim=0)
+
+
+def unit_mask(net: nn.Sequential, scores: Float[Tensor, " units"], kept_fraction: float) -> Mask:
+    """The mask of all weights of the hidden units with the largest scores."""
+    chosen = torch.zeros(len(scores), dtype=torch.bool)
+    chosen[scores.topk(count_kept([scores], kept_fraction)).indices] = True
+    into, out = prunable_weights(net)
+    return Mask((chosen[:, None].expand_as(into), chosen.expand_as(out)))
+
+
+def without_dead_units(net: nn.Sequential) -> nn.Sequential:
+    """The same function as ``mlp`` with only those hidden units that have weights in and out."""
+    into, out = prunable_weights(net)
+    live = into.any(1) & out.any(0)
+    smaller = mlp(into.shape[1], int(live.sum()), len(out))
+    smaller[1].weight.data, smaller[3].weight.data = into[live].clone(), out[:, live].clone()
+    return smaller
+
+
+def with_largest_filters(net: nn.Sequential, kept_fraction: float) -> nn.Sequential:
+    """A smaller copy of ``cnn``, in which each convolution keeps its filters of largest L1 norm.
+
+    Batch norms and the next layer lose what belonged to the others. A network in which those filters
+    are masked *before* their batch norm would keep their constant shift, and is another one.
+    """
+    smaller = copied(net)
+    kept, layers = torch.arange(smaller[0].in_channels), [*smaller]
+    for place, layer in enumerate(layers):
+        if isinstance(layer, nn.Conv2d):
+            number = count_kept([layer.weight[:, 0, 0, 0]], kept_fraction)
+            chosen = layer.weight.detach().abs().sum((1, 2, 3)).topk(number).indices.sort().values
+            cut = nn.Conv2d(
+                len(kept), number, layer.kernel_size, layer.stride, layer.padding, bias=False
+            )
+            cut.weight.data, kept = layer.weight.detach()[chosen][:, kept].clone(), chosen
+            smaller[place] = cut
+        elif isinstance(layer, nn.BatchNorm2d):
+            norm = nn.BatchNorm2d(len(kept)).train(layer.training)
+            state = layer.state_dict().items()
+            norm.load_state_dict({name: value[kept] if value.ndim else value for name, value in state})
+            smaller[place] = norm
+        elif isinstance(layer, nn.Linear):
+            weight = layer.weight.detach().unflatten(1, (layers[place - 3].num_features, -1))[:, kept]
+            linear = nn.Linear(weight[0].numel(), len(weight))
+            linear.weight.data, linear.bias.data = weight.flatten(1), layer.bias.detach().clone()
+            smaller[place] = linear
+    return smaller

@@ -1,0 +1,84 @@
+import pytest
+import torch
+from torch import nn
+
+from greenai_nb.learn.fit import accuracy
+from greenai_nb.learn.sgd import fit_sgd
+from greenai_nb.learn.stack import Stack, accuracies, fit_stack
+from greenai_nb.nets.architectures import mlp
+
+
+def networks(number, units=6):
+    nets = []
+    for seed in range(number):
+        torch.manual_seed(seed)
+        nets.append(mlp(16, units, classes=3))
+    return nets
+
+
+def test_networks_in_a_stack_learn_what_they_learn_alone(tiny_data):
+    nets = networks(3)
+    together = fit_stack(Stack(nets), tiny_data, epochs=2, learning_rate=0.5, batch_size=8, seed=5)
+    for number, net in enumerate(nets):
+        alone = fit_sgd(net, tiny_data, epochs=2, learning_rate=0.5, batch_size=8, seed=5)
+        one = together.net.network(number)
+        for name, weight in alone.net.state_dict().items():
+            assert torch.allclose(one.state_dict()[name], weight, atol=1e-6), name
+        assert accuracies(together.net, tiny_data.test)[number] == accuracy(alone.net, tiny_data.test)
+    assert together.trace.operations.iloc[-1] == 3 * alone.trace.operations.iloc[-1]
+
+
+def test_a_stack_is_copied_and_masked_weights_stay_at_zero(tiny_data):
+    nets = networks(2)
+    masks = [[torch.rand(6, 16) < 0.3, torch.rand(3, 6) < 0.5] for _ in nets]
+    stack = Stack(nets, masks)
+    before = stack.hidden.detach().clone()
+    fit = fit_stack(stack, tiny_data, epochs=1, learning_rate=0.5)
+    assert torch.equal(stack.hidden, before) and not torch.equal(fit.net.hidden, before)
+    for number, (hidden, output) in enumerate(masks):
+        layers = fit.net.layers(number)
+        assert not layers[0].weight[~hidden].any() and not layers[1].weight[~output].any()
+        assert torch.equal(layers[0].mask, hidden)
+    x = torch.rand(4, 1, 4, 4)
+    assert torch.allclose(fit.net(x)[:, 1], fit.net.network(1)(x), atol=1e-6)
+
+
+class Count:
+    """A rule that counts its steps and sets the first weight of the output to the rate."""
+
+    def begin(self, layers, generator):
+        self.seen = []
+
+        def after(gradients, progress, rate):
+            self.seen.append((progress, rate, [g.shape for g in gradients]))
+            layers[1].weight[0, 0] = rate
+
+        return after
+
+
+def test_a_rewiring_sees_each_step_of_its_network_alone(tiny_data):
+    count = Count()
+    rules = [None, count]
+    fit = fit_stack(
+        Stack(networks(2)), tiny_data, epochs=2, learning_rate=0.8, batch_size=15, rewirings=rules
+    )
+    progress, rates, shapes = zip(*count.seen, strict=True)
+    assert progress == pytest.approx([step / 8 for step in range(1, 9)])
+    assert rates == pytest.approx([0.8 * (1 - step / 8) for step in range(8)])
+    assert shapes[0] == [(6, 16), (3, 6)]
+    last = fit.net.output.detach()[:, 0, 0].tolist()
+    assert last[1] == pytest.approx(0.1) and last[0] != last[1]
+
+
+def test_bad_stacks_are_refused_before_training(tiny_data):
+    with pytest.raises(ValueError, match="of one shape"):
+        Stack([mlp(16, 6, 3), mlp(16, 5, 3)])
+    with pytest.raises(ValueError, match="of one shape"):
+        Stack([])
+    for net in (mlp(16, 6, 3, bias=True), nn.Sequential(nn.Flatten(), nn.Linear(16, 3))):
+        with pytest.raises(TypeError, match="networks of mlp"):
+            Stack([net])
+    with pytest.raises(ValueError, match="2 networks need as many rewirings, got 1"):
+        fit_stack(Stack(networks(2)), tiny_data, epochs=1, rewirings=[None])
+    with pytest.raises(ValueError, match="epochs"):
+        fit_stack(Stack(networks(1)), tiny_data, epochs=0)

@@ -1,0 +1,85 @@
+import itertools
+
+import pytest
+import torch
+
+from greenai_nb.nets.architectures import mlp
+from greenai_nb.prune.dropout_energy import evolve, fit_edropout, margin_energies, rivals
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_energy_is_minus_the_mean_margin_by_hand():
+    hidden = torch.rand(5, 4)
+    output, labels = torch.randn(3, 4), torch.tensor([0, 1, 2, 1, 0])
+    masks = torch.rand(6, 4) < 0.5
+    for mask, got in zip(masks, margin_energies(hidden, output, labels, masks), strict=True):
+        margins = []
+        for x, y in zip(hidden, labels.tolist(), strict=True):
+            logits = (output * mask) @ x
+            margins.append(logits[y] - max(logits[j] for j in range(3) if j != y))
+        assert got == pytest.approx(-float(sum(margins)) / 5, abs=1e-6)
+
+
+def test_genes_of_rivals_come_from_where_the_code_takes_them():
+    masks = torch.rand(8, 4000, generator=generator(1)) < 0.5
+    new = rivals(masks, generator(2))
+    # A gene is the parent's with probability .1; else another mask's: of 8 random ones half agree.
+    assert (new == masks).float().mean() == pytest.approx(0.1 + 0.9 * 0.5, abs=0.02)
+    # Mutation: 1 - a where b = c, else 0. So a quarter of the mutated genes is on.
+    assert new.float().mean() == pytest.approx(0.5 - 0.9 * 0.1 * 0.25, abs=0.02)
+    ones = torch.ones(8, 4000, dtype=torch.bool)
+    assert rivals(ones, generator()).float().mean() == pytest.approx(1 - 0.09, abs=0.01)
+
+
+def test_a_generation_never_raises_an_energy():
+    masks = torch.rand(8, 12, generator=generator(1)) < 0.5
+    target = torch.rand(12, generator=generator(3)) < 0.5
+
+    def energy(which):
+        return (which != target).sum(1).float()
+
+    energies = energy(masks)
+    for _ in range(200):
+        before = energies.clone()
+        evolve(masks, energies, energy, generator(4), torch.clone)
+        assert (energies <= before).all() and torch.equal(energies, energy(masks))
+    random = generator(5)
+    for _ in range(300):
+        evolve(masks, energies, energy, random)
+    assert energies.min() <= 2
+
+
+def test_search_comes_near_the_best_of_all_masks():
+    hits = 0
+    for seed in range(6):
+        torch.manual_seed(seed)
+        hidden, output = torch.rand(30, 8), torch.randn(3, 8)
+        labels = torch.randint(0, 3, (30,))
+        every = torch.tensor([*itertools.product([False, True], repeat=8)])
+        best = margin_energies(hidden, output, labels, every).sort().values
+
+        def energy(which, hidden=hidden, output=output, labels=labels):
+            return margin_energies(hidden, output, labels, which)
+
+        masks, random = torch.rand(8, 8) < 0.5, generator(seed)
+        energies = energy(masks)
+        for _ in range(15):
+            evolve(masks, energies, energy, random)
+        hits += bool(energies.min() <= best[4])
+    assert hits >= 4
+
+
+def test_training_keeps_as_many_units_as_asked_and_learns(tiny_data):
+    torch.manual_seed(0)
+    net = mlp(16, 12, 3)
+    fit = fit_edropout(net, tiny_data, epochs=6, learning_rate=0.5, batch_size=10, units=5)
+    into, out = fit.net[1].weight, fit.net[3].weight
+    assert int(into.any(1).sum()) == 5 and torch.equal(into.any(1), out.any(0))
+    assert fit.trace.loss.iloc[-1] < fit.trace.loss.iloc[0]
+    free = fit_edropout(net, tiny_data, epochs=1, batch_size=10)
+    assert 1 <= int(free.net[1].weight.any(1).sum()) <= 12
+    with pytest.raises(ValueError, match="at most the 12"):
+        fit_edropout(net, tiny_data, epochs=1, units=13)
