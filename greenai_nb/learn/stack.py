@@ -11,7 +11,7 @@ and the rewiring of a network, if it has one, changes its masks and weights afte
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 import torch
@@ -188,7 +188,7 @@ def _after_steps(
 
 def _weights(net: nn.Sequential) -> list[Weight]:
     kinds = [type(layer) for layer in net]
-    linear = [layer for layer in net if isinstance(layer, nn.Linear) and layer.bias is None]
+    linear: list[Any] = [layer for layer in net if isinstance(layer, nn.Linear) and layer.bias is None]
     if kinds != [nn.Flatten, nn.Linear, nn.ReLU, nn.Linear] or len(linear) < 2:
         raise TypeError(f"a stack takes networks of mlp without biases, got {net}")
     return [layer.weight for layer in linear]

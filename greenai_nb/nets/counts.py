@@ -20,7 +20,7 @@ the layers' own definitions.
 import math
 import warnings
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import torch
@@ -150,10 +150,9 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
         case QuantizedActivation():  # two comparisons, and a number of levels to round to
             return Cost(additions=2 * out, multiplications=out if layer.bits < FLOAT_BITS else 0)
         case PackedLinear():
-            products = out * layer.in_features
-            stored = sum(buffer.nbytes for buffer in layer.buffers())
-            learned = layer.in_features * layer.out_features
-            return Cost(products, products, weights=learned, weight_bytes=stored)
+            macs, stored = out * layer.in_features, sum(buffer.nbytes for buffer in layer.buffers())
+            numbers = layer.in_features * layer.out_features
+            return Cost(macs, macs, weights=numbers, weight_bytes=stored)
         case QuantizedGradient():
             return Cost()
         case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
@@ -238,7 +237,7 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
         if isinstance(module, BinaryLinear | BinaryConv2d):
             module.kernel_quantizer, module.input_quantizer = torch.positive, None
         if isinstance(module, QuantizedLinear):
-            module.quantizer = torch.positive
+            module.quantizer = cast(Any, torch.positive)
     try:
         with torch.no_grad():
             twin(images if images.is_meta else images[:0])

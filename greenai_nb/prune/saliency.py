@@ -66,7 +66,7 @@ def grasp(net: nn.Module, images: Images, labels: Labels, kept: int) -> Mask:
     weights = [weight.requires_grad_() for weight in weights]
     logits = functional_call(net, dict(zip(names, weights, strict=True)), (images,)) / TEMPERATURE
     gradients = torch.autograd.grad(functional.cross_entropy(logits, labels), weights, create_graph=True)
-    flow = sum((g * g.detach()).sum() for g in gradients)
+    flow = torch.stack([(g * g.detach()).sum() for g in gradients]).sum()
     products = torch.autograd.grad(flow, weights)
     return largest([(w * h).detach() for w, h in zip(weights, products, strict=True)], kept)
 

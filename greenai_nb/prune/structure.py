@@ -4,6 +4,9 @@ Source: Mozer and Smolensky, *Skeletonization* (1988), for units; Li et al., *Pr
 efficient ConvNets* (2017), for filters by their L1 norm.
 """
 
+import copy
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -43,15 +46,16 @@ def with_largest_filters(net: nn.Sequential, kept_fraction: float) -> nn.Sequent
     are masked *before* their batch norm would keep their constant shift, and is another one.
     """
     smaller = copied(net)
-    kept, layers = torch.arange(smaller[0].in_channels), [*smaller]
+    layers: list[Any] = [*smaller]
+    kept = torch.arange(layers[0].in_channels)
     for place, layer in enumerate(layers):
         if isinstance(layer, nn.Conv2d):
             number = count_kept([layer.weight[:, 0, 0, 0]], kept_fraction)
             chosen = layer.weight.detach().abs().sum((1, 2, 3)).topk(number).indices.sort().values
-            cut = nn.Conv2d(
-                len(kept), number, layer.kernel_size, layer.stride, layer.padding, bias=False
-            )
-            cut.weight.data, kept = layer.weight.detach()[chosen][:, kept].clone(), chosen
+            cut = copy.deepcopy(layer)
+            cut.in_channels, cut.out_channels = len(kept), number
+            cut.weight = nn.Parameter(layer.weight.detach()[chosen][:, kept])
+            kept = chosen
             smaller[place] = cut
         elif isinstance(layer, nn.BatchNorm2d):
             norm = nn.BatchNorm2d(len(kept)).train(layer.training)

@@ -29,6 +29,7 @@ class PackedLinear(nn.Module):
 
     codes: Tensor
     table: Tensor
+    bias: Tensor | None
 
     def __init__(
         self, in_features: int, out_features: int, bits: int, levels: int, bias: bool = False
@@ -49,7 +50,7 @@ class PackedLinear(nn.Module):
         packed = cls(layer.in_features, layer.out_features, layer.quantizer.bits, len(table), bias)
         bits = pack_codes(codes.flatten().to(torch.uint8).numpy(), packed.bits)
         packed.codes, packed.table = torch.from_numpy(bits), table
-        packed.bias = layer.bias.detach().clone() if bias else None
+        packed.bias = None if layer.bias is None else layer.bias.detach().clone()
         return packed
 
     def weight(self) -> Float[Tensor, "units inputs"]:
