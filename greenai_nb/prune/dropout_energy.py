@@ -13,6 +13,7 @@ textbooks flip where b and c differ.) The best mask's units take a step of gradi
 Source: Salehinejad and Valaee, *EDropout* (2021), and its published code.
 """
 
+import math
 import time
 from collections.abc import Callable
 
@@ -64,6 +65,52 @@ def evolve(
     lower = (found := energy(new)) < energies
     masks[lower], energies[lower] = new[lower], found[lower]
     return int(lower.sum())
+
+
+def exactly(masks: Float[Tensor, "masks units"], kept: int, generator: torch.Generator) -> Population:
+    """Masks with this many units: the fewest are added or removed, at random."""
+    ranks = masks + 0.5 * torch.rand(masks.shape, generator=generator)
+    chosen = ranks.topk(kept, 1).indices
+    full = torch.ones(chosen.shape, dtype=torch.bool)
+    return torch.zeros(masks.shape, dtype=torch.bool).scatter(1, chosen, full)
+
+
+def search_by_evolution(
+    energy: Callable[[Population], Energies],
+    units: int,
+    kept: int,
+    generations: int,
+    generator: torch.Generator,
+) -> float:
+    """The lowest energy that a population finds in some generations, among masks of ``kept`` units."""
+    masks = exactly(torch.rand(POPULATION, units, generator=generator).round(), kept, generator)
+    energies = energy(masks)
+    for _ in range(generations):
+        evolve(masks, energies, energy, generator, lambda new: exactly(new.float(), kept, generator))
+    return float(energies.min())
+
+
+def search_by_metropolis(
+    energy: Callable[[Population], Energies],
+    units: int,
+    kept: int,
+    steps: int,
+    generator: torch.Generator,
+    inverse_temperature: float = 50.0,
+) -> float:
+    """The lowest energy of a Metropolis chain whose moves exchange a kept unit for another."""
+    mask = exactly(torch.zeros(1, units), kept, generator)
+    now = lowest = float(energy(mask))
+    for _ in range(steps):
+        proposal = mask.clone()
+        for state in (True, False):
+            places = (mask[0] == state).nonzero().flatten()
+            proposal[0, places[torch.randint(len(places), (1,), generator=generator)]] = not state
+        found = float(energy(proposal))
+        if torch.rand(1, generator=generator) < math.exp(min(0.0, inverse_temperature * (now - found))):
+            mask, now = proposal, found
+        lowest = min(lowest, now)
+    return lowest
 
 
 def margin_energies(
@@ -136,12 +183,8 @@ class _Search:
         return Mask((units[:, None].expand_as(self.into), units.expand_as(self.out)))
 
     def repaired(self, masks: Population) -> Population:
-        """Masks of exactly the wanted number of units: the fewest are added or removed, at random."""
-        if self.units is None:
-            return masks
-        ranks = masks + 0.5 * torch.rand(masks.shape, generator=self.generator)
-        chosen = ranks.topk(self.units, 1).indices
-        return torch.zeros_like(masks).scatter(1, chosen, torch.ones_like(chosen, dtype=torch.bool))
+        """Masks of the wanted number of units, if one is wanted."""
+        return masks if self.units is None else exactly(masks.float(), self.units, self.generator)
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> float:
         """One generation, and a step of the best mask's network; returns the summed loss before it."""
