@@ -44,7 +44,7 @@ def check(namespace: Mapping[str, Any]) -> Any:
         full |= stamp.get("parameters", {})
     global _reduced, _dataset
     _dataset = values.get("dataset", "")
-    _reduced = reductions(values, full | profile_values(current_notebook() or ""))
+    _reduced = reductions(values, full | profile_values(current_notebook() or "", _dataset))
     if _reduced:
         print(f"claims are recorded and not judged: {_reduced}")
     constants = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

@@ -72,11 +72,12 @@ def read_profile(folder: Path, name: str) -> dict[str, dict[str, Any]]:
     return read_as(folder / "profiles" / f"{name}.yaml", dict[str, dict[str, Any]])
 
 
-def profile_values(notebook: str) -> dict[str, Any]:
-    """The current profile's values for a notebook's parameters; none if the project lacks it."""
+def profile_values(notebook: str, dataset: str) -> dict[str, Any]:
+    """The current profile's values for a notebook on some data; none if the project lacks it."""
     with suppress(UsageError):
         values = read_profile(notebooks(), profile())
-        return values.get(ALL, {}) | values.get(notebook, {})
+        chosen_on = values.get(DATASETS, {}).get(dataset, {})
+        return values.get(ALL, {}) | values.get(notebook, {}) | chosen_on.get(notebook, {})
     return {}
 
 

@@ -120,7 +120,7 @@ def margin_energies(
     masks: Population,
 ) -> Energies:
     """The energy of each mask of hidden units on a batch."""
-    logits = torch.einsum("bu,mu,cu->mbc", hidden, masks.float(), output)
+    logits = torch.einsum("iu,mu,cu->mic", hidden, masks.float(), output)
     places = labels.expand(len(masks), -1)[..., None]
     right = logits.gather(2, places)[..., 0]
     others = logits.scatter(2, places, -torch.inf).amax(2)

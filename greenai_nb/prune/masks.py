@@ -28,11 +28,6 @@ class Mask:
         return sum(int(layer.sum()) for layer in self.layers)
 
     @property
-    def kept_fraction(self) -> float:
-        """Their share of all weights."""
-        return self.kept / sum(layer.numel() for layer in self.layers)
-
-    @property
     def live(self) -> int:
         """Kept weights on a path of kept weights from an input to an output, layers being in a row."""
         reached = [
@@ -73,6 +68,14 @@ def largest(scores: Sequence[Float[Tensor, "*shape"]], kept: int) -> Mask:
         mask[ties[: pruned - int(below.sum())]] = False
     parts = mask.split([score.numel() for score in scores])
     return Mask(tuple(part.view_as(score) for part, score in zip(parts, scores, strict=True)))
+
+
+def even_counts(weights: Sequence[Weight], kept: int) -> list[int]:
+    """How many of the kept weights each layer gets if all are equally dense, but for roundings."""
+    sizes = [weight.numel() for weight in weights]
+    counts = [round(kept * size / sum(sizes)) for size in sizes]
+    counts[sizes.index(max(sizes))] += kept - sum(counts)
+    return counts
 
 
 def erdos_renyi_counts(weights: Sequence[Weight], kept: int) -> list[int]:

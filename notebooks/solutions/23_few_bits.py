@@ -32,9 +32,10 @@ def level_number(r, bits):
 
 def best_step(weights):
     """Hint: with j weights kept, the error is the sum of squares minus j times their squared mean."""
-    sizes = sorted((abs(weight) for weight in weights), reverse=True)
-    means = [sum(sizes[:j]) / j for j in range(1, len(sizes) + 1)]
-    return max(means, key=lambda mean: mean**2 * (1 + means.index(mean)))
+    largest_first = sorted((abs(weight) for weight in weights), reverse=True)
+    means = [sum(largest_first[:j]) / j for j in range(1, len(weights) + 1)]
+    j = max(range(1, len(weights) + 1), key=lambda j: j * means[j - 1] ** 2)
+    return means[j - 1]
 
 
 def all_kept(weights):

@@ -15,7 +15,7 @@ def by_magnitude(weights, gradients, kept):
 
 
 def by_gradient(weights, gradients, kept):
-    """You rank by the gradient. Removing a weight moves it by its own size, so the weight counts, too."""
+    """You rank by the gradient. Removing a weight moves it by its own size, so that counts, too."""
     places = sorted(range(len(weights)), key=lambda place: -abs(gradients[place]))
     return sorted(places[:kept])
 
@@ -35,10 +35,8 @@ def smallest_kept(weights, gradients, kept):
 
 
 def live_weights(hidden, output):
-    """Hint: a unit lives if its row of the hidden mask has a one, and its column of the output mask, too."""
-    live = [
-        any(row) and any(out[unit] for out in output) for unit, row in enumerate(hidden)
-    ]
+    """Hint: a unit lives if its row of the hidden mask has a one, and so has its column of the other."""
+    live = [any(row) and any(out[unit] for out in output) for unit, row in enumerate(hidden)]
     into = sum(sum(row) for row, lives in zip(hidden, live, strict=True) if lives)
     out = sum(kept for row in output for kept, lives in zip(row, live, strict=True) if lives)
     return into + out

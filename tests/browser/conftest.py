@@ -34,9 +34,11 @@ ONE_SEED, SMALL_NETWORK = {"seeds": [0]}, {"hidden": 32}
 SMALLER = {
     "12_sparsity_penalty": ONE_SEED,
     "21_xnor_layers": ONE_SEED,
+    "23_few_bits": ONE_SEED,
     "31_accept_or_reject": SMALL_NETWORK,  # it compares chains: two seeds
     "32_sgd_vs_mcmc": ONE_SEED | SMALL_NETWORK,
     "41_prune_and_survive": ONE_SEED | SMALL_NETWORK,
+    "42_pruning_zoo": ONE_SEED,
     "52_accuracy_per_joule": ONE_SEED,
 }
 UPDATES = pytest.StashKey[dict[tuple[str, int], list[float]]]()

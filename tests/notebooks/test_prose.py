@@ -15,7 +15,8 @@ PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *map(str, sorted((ROOT 
 VERBS = re.compile(
     r"\b(is|are|be|has|have|was|does|do|take|takes|lie|lies|lose|loses|use|uses|need|needs|give|gives|make|makes|"
     r"leave|leaves|doubled|slows|moves|emits|outweighs|differ|counts|equals|holds|force|forces|change|exceeds|"
-    r"cuts|lowers|cost|costs|draws|decide|decides|trains|reaches|errs|answers|classifies)\b"
+    r"cuts|lowers|cost|costs|draws|decide|decides|trains|reaches|errs|answers|classify|classifies|"
+    r"brings|orders|predicts|wins)\b"
 )
 LINK = re.compile(r"\]\(([^)#\s]+\.ipynb)[^)]*\)")
 

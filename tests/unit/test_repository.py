@@ -97,7 +97,9 @@ def test_the_command_line_starts_without_torch():
     assert done.stdout.strip() == "False"
 
 
-SURVEY = {PACKAGE / name for name in ("nets/quantize.py", "nets/packed/levels.py")}
+PRUNERS = ("dropout_energy", "masks", "rewiring", "saliency", "scale", "structure", "tickets")
+SURVEY = {PACKAGE / "prune" / f"{name}.py" for name in PRUNERS}
+SURVEY |= {PACKAGE / "nets" / name for name in ("quantize.py", "packed/levels.py", "fastfood.py")}
 
 
 def lines(*folders):

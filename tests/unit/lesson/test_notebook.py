@@ -269,3 +269,12 @@ def test_a_default_that_was_lowered_makes_no_smaller_run_but_a_cell_that_was_edi
     assert "recorded and not judged" not in said("0")
     assert "epochs is 3 where the profile has 9" in said("1")
     assert "epochs is 1 where the profile has 3" in said("0", "# Parameters\nepochs = 1", epochs=1)
+
+
+def test_what_a_profile_has_for_a_data_set_is_its_full_size(small_project, monkeypatch):
+    monkeypatch.setattr(project, "root", lambda: small_project)
+    text = "all: {n: 9}\n01_works: {n: 8}\ndatasets: {digits: {01_works: {n: 3}}}\n"
+    (small_project / "notebooks/profiles/tutorial.yaml").write_text(text)
+    assert project.profile_values("01_works", "digits") == {"n": 3}
+    assert project.profile_values("01_works", "mnist") == {"n": 8}
+    assert project.profile_values("02_may_fail", "digits") == {"n": 9}
