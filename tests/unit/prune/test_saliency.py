@@ -62,14 +62,25 @@ def test_snip_keeps_the_largest_derivatives_of_gates(problem, kept):
     assert not len(strongest) or weakest >= strongest.max() - 1e-6
 
 
-def test_force_with_one_step_is_snip_and_nested_masks_are_nested(problem):
+def test_force_with_one_step_is_snip(problem):
     net, images, labels = problem
     one = force(net, [(images, labels)], 5)
     assert torch.equal(flat(one), flat(snip(net, images, labels, 5)))
-    batches = [(images, labels)] * 4
-    masks = [force(net, batches[:steps], kept, nested=True) for steps, kept in ((1, 10), (4, 5))]
-    assert masks[1].kept == 5
-    assert force(net, batches, 5).kept == 5
+
+
+def test_what_iterative_snip_prunes_stays_pruned_and_with_force_it_may_return():
+    came_back = {True: 0, False: 0}
+    for seed in range(30):
+        torch.manual_seed(seed)
+        net, batches = mlp(2, 3, 2), []
+        for _ in range(2):
+            batches.append((torch.rand(10, 1, 1, 2), torch.randint(0, 2, (10,))))
+        for nested in came_back:
+            first = force(net, batches[:1], round(12 * (5 / 12) ** 0.5), nested=nested)
+            second = force(net, batches, 5, nested=nested)
+            assert (first.kept, second.kept) == (8, 5)
+            came_back[nested] += bool((flat(second) & ~flat(first)).any())
+    assert came_back[True] == 0 < came_back[False]
 
 
 def test_force_scores_original_weights_at_the_pruned_network(problem):

@@ -23,13 +23,14 @@ def test_a_proximal_step_minimises_its_objective():
 
 @pytest.mark.parametrize("depth", [2, 3])
 def test_rebalancing_turns_plain_l1_into_a_root_of_the_scale(depth):
-    norms = np.random.default_rng(0).uniform(0.5, 3, depth)
+    rng = np.random.default_rng(0)
+    norms = rng.uniform(0.5, 3, depth)
     kappa = math.prod(norms)
     factors = kappa ** (1 / depth) / norms
     assert math.prod(factors) == pytest.approx(1)
     assert sum(factors * norms) == pytest.approx(depth * kappa ** (1 / depth))
     for _ in range(100):
-        other = np.exp(np.random.default_rng(1).normal(size=depth))
+        other = np.exp(rng.normal(size=depth))
         other /= math.prod(other) ** (1 / depth)
         assert sum(other * norms) >= depth * kappa ** (1 / depth) - 1e-9
 
