@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from greenai_nb.data.datasets import Split
@@ -65,13 +66,19 @@ def over_seeds(
 
 def accuracy(net: nn.Module, split: Split) -> float:
     """Share of a split's images that the network classifies correctly."""
-    was_training = net.training
+    return float(accuracies(net, split))
+
+
+def accuracies(net: nn.Module, split: Split) -> Float[Tensor, "*networks"]:
+    """The same for a stack of networks, whose logits are (images, networks, classes): one for each."""
+    was_training, right = net.training, torch.zeros((), dtype=torch.long)
     net.eval()
     with torch.inference_mode():
-        parts = map(Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH))
-        right = sum((net(part.scaled()).argmax(1) == part.labels).sum().item() for part in parts)
+        for part in map(Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH)):
+            answers = net(part.scaled()).argmax(-1)
+            right = right + (answers.movedim(0, -1) == part.labels).sum(-1)
     net.train(was_training)
-    return right / len(split)
+    return right.double() / len(split)
 
 
 def accuracy_percent(fits: Sequence[Fit], split: Split) -> list[float]:

@@ -12,7 +12,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pandas as pd
@@ -68,40 +68,69 @@ def fit_sgd(
     settings: dict[str, object] = {"trainer": "SGD with L1" if l1 else "SGD", "epochs": epochs}
     settings |= {"learning_rate": learning_rate, "batch_size": batch_size, "l1": l1}
     settings |= {"patience": patience, "seed": seed}
-    generator = torch.Generator().manual_seed(seed)
+    trace, interrupted = descend(
+        net.train(),
+        _Descent(net, l1).step,
+        lambda: accuracy(net, data.validation),
+        data,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        operations=multiply_accumulates(net, torch.zeros(1, *data.shape)) * (1 + BACKWARD_COST),
+        generator=torch.Generator().manual_seed(seed),
+        patience=patience,
+    )
+    if not math.isfinite(loss := trace["loss"].iloc[-1]):
+        diverges = f"learning_rate={learning_rate:g} diverges: take a smaller one"
+        warnings.warn(f"the loss is {loss} after epoch {len(trace)}: {diverges}", stacklevel=3)
+    return Fit(net.eval(), trace, settings, interrupted=interrupted)
+
+
+def descend(
+    net: nn.Module,
+    step: Callable[[Tensor, Tensor, float], float],
+    validate: Callable[[], float],
+    data: Dataset,
+    *,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    operations: float,
+    generator: torch.Generator,
+    patience: int | None = None,
+) -> tuple[pd.DataFrame, bool]:
+    """Take a step for each batch, in random order; returns the trace, and whether it was interrupted.
+
+    ``step(images, labels, rate)`` changes the network and returns the mean loss of its batch, at a rate
+    that falls linearly to zero; ``validate()`` is the accuracy after an epoch, and ``operations`` are
+    those of an image. The network is left as it was after the last whole epoch, or with ``patience``
+    after the best, as ``fit_sgd`` says. An interrupt in the first epoch is raised.
+    """
     images, labels = data.train.scaled(), data.train.labels
-    batches, per_image = -(-len(labels) // batch_size), multiply_accumulates(net, images[:1])
-    descent, rows = _Descent(net, l1), list[dict[str, float]]()
-    best_state, best_epoch, best, interrupted = copy.deepcopy(net.state_dict()), 0, -1.0, False
+    steps, done, rows = epochs * -(-len(labels) // batch_size), 0, list[dict[str, float]]()
+    kept, kept_epoch, best, interrupted = dict[str, Tensor](), 0, -1.0, False
     start = time.process_time()
-    net.train()
     try:
         for epoch in range(1, epochs + 1):
-            order = torch.randperm(len(labels), generator=generator).split(batch_size)
-            done = (epoch - 1) * batches
-            rates = [learning_rate * (1 - n / (epochs * batches)) for n in range(done, done + batches)]
-            row = {
-                "step": epoch * batches,
-                "loss": descent.epoch(images, labels, order, rates),
-                "accuracy": accuracy(net, data.validation),
-                "seconds": time.process_time() - start,
-                "operations": float(epoch * len(labels) * per_image * (1 + BACKWARD_COST)),
-            }
+            loss = 0.0
+            for chosen in torch.randperm(len(labels), generator=generator).split(batch_size):
+                rate = learning_rate * (1 - done / steps)
+                loss += step(images[chosen], labels[chosen], rate) * len(chosen)
+                done += 1
+            row = {"step": done, "loss": loss / len(labels), "accuracy": validate()}
+            row["seconds"] = time.process_time() - start
+            rows.append(row | {"operations": float(epoch * len(labels) * operations)})
             if patience is None or row["accuracy"] > best:
-                best_state, best_epoch, best = copy.deepcopy(net.state_dict()), epoch, row["accuracy"]
-            rows.append(row)
-            if patience is not None and epoch - best_epoch >= patience:
+                kept, kept_epoch, best = copy.deepcopy(net.state_dict()), epoch, row["accuracy"]
+            if patience is not None and epoch - kept_epoch >= patience:
                 break
     except KeyboardInterrupt:
         if not rows:
             raise
-        interrupted, left = True, f"the network is as it was after epoch {best_epoch}"
-        warnings.warn(f"interrupted in epoch {len(rows) + 1} of {epochs}: {left}", stacklevel=3)
-    if not math.isfinite(loss := rows[-1]["loss"]):
-        diverges = f"learning_rate={learning_rate:g} diverges: take a smaller one"
-        warnings.warn(f"the loss is {loss} after epoch {len(rows)}: {diverges}", stacklevel=3)
-    net.load_state_dict(best_state)
-    return Fit(net.eval(), pd.DataFrame(rows), settings, interrupted=interrupted)
+        interrupted, left = True, f"the network is as it was after epoch {kept_epoch}"
+        warnings.warn(f"interrupted in epoch {len(rows) + 1} of {epochs}: {left}", stacklevel=4)
+    net.load_state_dict(kept)
+    return pd.DataFrame(rows), interrupted
 
 
 class _Descent:
@@ -113,22 +142,14 @@ class _Descent:
         self.latent = [layer.weight for layer in binary_layers(net)]
         self.shrunk = prunable_weights(net) if l1 else []
 
-    def epoch(
-        self, images: Tensor, labels: Tensor, order: Sequence[Tensor], rates: Sequence[float]
-    ) -> float:
-        """Take one step per batch, in order; returns the mean loss along the way."""
-        losses = []
-        for chosen, rate in zip(order, rates, strict=True):
-            loss = functional.cross_entropy(self.net(images[chosen]), labels[chosen])
-            gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
-            self.step(gradients, rate)
-            losses.append(loss.detach())
-        sizes = map(len, order)
-        means = zip(torch.stack(losses).tolist(), sizes, strict=True)
-        return sum(mean * size for mean, size in means) / len(labels)
+    def step(self, images: Tensor, labels: Tensor, rate: float) -> float:
+        """Take one step; returns the mean loss before it."""
+        loss = functional.cross_entropy(self.net(images), labels)
+        self.move(torch.autograd.grad(loss, self.weights, allow_unused=True), rate)
+        return loss.item()
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor | None], rate: float) -> None:
+    def move(self, gradients: Sequence[Tensor | None], rate: float) -> None:
         """Move against the gradient, then shrink by L1, then clip latent weights."""
         for weight, gradient in zip(self.weights, gradients, strict=True):
             if gradient is not None:

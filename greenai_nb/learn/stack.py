@@ -8,21 +8,18 @@ product, (images x inputs)(inputs x N units). Masks hold weights at zero:
 and the rewiring of a network, if it has one, changes its masks and weights after a step.
 """
 
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.checks import positive, whole
-from greenai_nb.data.datasets import Dataset, Split
-from greenai_nb.learn.fit import ACCURACY_BATCH, Fit
-from greenai_nb.learn.sgd import BACKWARD_COST
+from greenai_nb.data.datasets import Dataset
+from greenai_nb.learn.fit import Fit, accuracies
+from greenai_nb.learn.sgd import BACKWARD_COST, descend
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.weights import copied
@@ -117,73 +114,48 @@ def fit_stack(
         raise ValueError(f"{len(stack)} networks need as many rewirings, got {len(rules)}")
     settings = {"trainer": "SGD of a stack", "epochs": epochs, "learning_rate": learning_rate}
     settings |= {"batch_size": batch_size, "seed": seed, "networks": len(stack)}
-    trained, images, labels = copied(stack), data.train.scaled(), data.train.labels
-    after = [*_after_steps(trained, rules, seed)]
-    generator = torch.Generator().manual_seed(seed)
-    steps = epochs * -(-len(labels) // batch_size)
-    products = sum(weight.numel() for weight in trained.parameters()) * (1 + BACKWARD_COST)
-    rows, done, interrupted, start = list[dict[str, float]](), 0, False, time.process_time()
-    try:
-        for epoch in range(1, epochs + 1):
-            loss = 0.0
-            for chosen in torch.randperm(len(labels), generator=generator).split(batch_size):
-                rate = learning_rate * (1 - done / steps)
-                done += 1
-                loss += _step(trained, images[chosen], labels[chosen], rate, done / steps, after)
-            row = {"step": done, "loss": loss / len(labels) / len(stack)}
-            row["accuracy"] = sum(accuracies(trained, data.validation)) / len(stack)
-            row["seconds"] = time.process_time() - start
-            rows.append(row | {"operations": float(epoch * len(labels) * products)})
-    except KeyboardInterrupt:
-        if not rows:
-            raise
-        interrupted = True
-        warnings.warn(f"interrupted in epoch {len(rows) + 1} of {epochs}", stacklevel=3)
-    return Fit(trained.eval(), pd.DataFrame(rows), settings, interrupted=interrupted)
+    trained = copied(stack)
+    trace, interrupted = descend(
+        trained,
+        _Descent(trained, rules, seed, epochs * -(-len(data.train) // batch_size)).step,
+        lambda: float(accuracies(trained, data.validation).mean()),
+        data,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        operations=sum(weight.numel() for weight in trained.parameters()) * (1 + BACKWARD_COST),
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return Fit(trained.eval(), trace, settings, interrupted=interrupted)
 
 
-def accuracies(stack: Stack, split: Split) -> list[float]:
-    """Share of a split's images that each network of a stack classifies correctly."""
-    right = torch.zeros(len(stack), dtype=torch.long)
-    with torch.inference_mode():
-        for part in zip(
-            *(each.split(ACCURACY_BATCH) for each in (split.images, split.labels)), strict=True
-        ):
-            batch = Split(*part)
-            right += (stack(batch.scaled()).argmax(2) == batch.labels[:, None]).sum(0)
-    return (right.double() / len(split)).tolist()
+class _Descent:
+    """Steps of all networks, and of their rewirings."""
 
+    def __init__(self, stack: Stack, rules: Sequence[Rewiring | None], seed: int, steps: int) -> None:
+        self.stack, self.steps, self.done = stack, steps, 0
+        self.after = list[tuple[int, AfterStep]]()
+        for network, rule in enumerate(rules):
+            if rule is not None:
+                own = torch.Generator().manual_seed(1_000_003 * seed + network)
+                self.after.append((network, rule.begin(stack.layers(network), own)))
 
-def _step(
-    stack: Stack,
-    images: Tensor,
-    labels: Int64[Tensor, " batch"],
-    rate: float,
-    progress: float,
-    after: Sequence[tuple[int, AfterStep]],
-) -> float:
-    """One step of all networks, and of their rewirings; returns the summed loss."""
-    logits = stack(images)
-    everyones = labels.repeat_interleave(len(stack))
-    loss = functional.cross_entropy(logits.flatten(0, 1), everyones, reduction="sum")
-    gradients = torch.autograd.grad(loss / len(labels), (stack.hidden, stack.output))
-    with torch.no_grad():
-        for weight, gradient in zip((stack.hidden, stack.output), gradients, strict=True):
-            weight.sub_(gradient, alpha=rate)
-        stack.hidden.mul_(stack.hidden_mask)
-        stack.output.mul_(stack.output_mask)
-        for network, rewire in after:
-            rewire([gradient[network] for gradient in gradients], progress, rate)
-    return loss.item()
-
-
-def _after_steps(
-    stack: Stack, rules: Sequence[Rewiring | None], seed: int
-) -> Iterator[tuple[int, AfterStep]]:
-    for network, rule in enumerate(rules):
-        if rule is not None:
-            own = torch.Generator().manual_seed(1_000_003 * seed + network)
-            yield network, rule.begin(stack.layers(network), own)
+    def step(self, images: Tensor, labels: Int64[Tensor, " batch"], rate: float) -> float:
+        """One step; returns the mean loss of all networks before it."""
+        stack = self.stack
+        everyones = labels.repeat_interleave(len(stack))
+        loss = functional.cross_entropy(stack(images).flatten(0, 1), everyones, reduction="sum")
+        weights = stack.hidden, stack.output
+        gradients = torch.autograd.grad(loss / len(labels), weights)
+        self.done += 1
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.sub_(gradient, alpha=rate)
+            stack.hidden.mul_(stack.hidden_mask)
+            stack.output.mul_(stack.output_mask)
+            for network, rewire in self.after:
+                rewire([gradient[network] for gradient in gradients], self.done / self.steps, rate)
+        return loss.item() / len(everyones)
 
 
 def _weights(net: nn.Sequential) -> list[Weight]:

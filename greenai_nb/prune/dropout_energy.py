@@ -14,10 +14,8 @@ Source: Salehinejad and Valaee, *EDropout* (2021), and its published code.
 """
 
 import math
-import time
 from collections.abc import Callable
 
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
@@ -26,7 +24,7 @@ from torch.nn import functional
 from greenai_nb.checks import positive, whole
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.fit import Fit, accuracy
-from greenai_nb.learn.sgd import BACKWARD_COST
+from greenai_nb.learn.sgd import BACKWARD_COST, descend
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.weights import copied, prunable_weights
 from greenai_nb.prune.masks import Mask
@@ -56,15 +54,14 @@ def evolve(
     energy: Callable[[Population], Energies],
     generator: torch.Generator,
     repair: Callable[[Population], Population] = torch.clone,
-) -> int:
-    """One generation, in place; returns how many rivals have replaced a mask.
+) -> None:
+    """One generation, in place: a rival of lower energy replaces a mask.
 
     The energies of masks that stay are not computed again, although weights and batch change.
     """
     new = repair(rivals(masks, generator))
     lower = (found := energy(new)) < energies
     masks[lower], energies[lower] = new[lower], found[lower]
-    return int(lower.sum())
 
 
 def exactly(masks: Float[Tensor, "masks units"], kept: int, generator: torch.Generator) -> Population:
@@ -147,47 +144,52 @@ def fit_edropout(
     positive(learning_rate=learning_rate)
     settings = {"trainer": "EDropout", "epochs": epochs, "learning_rate": learning_rate}
     settings |= {"batch_size": batch_size, "units": units, "seed": seed}
-    trained, images, labels = copied(net), data.train.scaled().flatten(1), data.train.labels
+    trained, generator = copied(net), torch.Generator().manual_seed(seed)
     into, out = prunable_weights(trained)
     if units is not None and units > len(into):
         raise ValueError(f"units must be at most the {len(into)} of the network, got {units}")
-    search = _Search(trained, torch.Generator().manual_seed(seed), units)
-    rows, done, start = list[dict[str, float]](), 0, time.process_time()
-    steps, per_image = epochs * -(-len(labels) // batch_size), 1 + BACKWARD_COST
-    products = per_image * into.numel() + (per_image + POPULATION) * out.numel()
-    for epoch in range(1, epochs + 1):
-        loss = 0.0
-        for chosen in torch.randperm(len(labels), generator=search.generator).split(batch_size):
-            rate = learning_rate * (1 - done / steps)
-            loss += search.step(images[chosen], labels[chosen], rate)
-            done += 1
-        row = {"step": done, "loss": loss / len(labels)}
-        row["accuracy"] = accuracy(search.best().applied(trained), data.validation)
-        row["seconds"] = time.process_time() - start
-        rows.append(row | {"operations": float(epoch * len(labels) * products)})
-    return Fit(search.best().applied(trained).eval(), pd.DataFrame(rows), settings)
+    search = _Search(trained, generator, units)
+    per_image = 1 + BACKWARD_COST
+    trace, interrupted = descend(
+        search,
+        search.step,
+        lambda: accuracy(search.best(), data.validation),
+        data,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        operations=per_image * into.numel() + (per_image + POPULATION) * out.numel(),
+        generator=generator,
+    )
+    return Fit(search.best().eval(), trace, settings, interrupted=interrupted)
 
 
-class _Search:
+class _Search(nn.Module):
     """A population of masks of a network's hidden units, and the network that it trains."""
 
-    def __init__(self, net: nn.Module, generator: torch.Generator, units: int | None) -> None:
-        self.into, self.out = prunable_weights(net)
-        self.generator, self.units = generator, units
-        masks = torch.rand(POPULATION, len(self.into), generator=generator) < 0.5
-        self.masks, self.energies = self.repaired(masks), torch.full((POPULATION,), torch.inf)
+    masks: Population
+    energies: Energies
 
-    def best(self) -> Mask:
-        """The mask of the weights of the best units."""
+    def __init__(self, net: nn.Module, generator: torch.Generator, units: int | None) -> None:
+        super().__init__()
+        self.net, self.generator, self.units = net, generator, units
+        self.into, self.out = prunable_weights(net)
+        masks = torch.rand(POPULATION, len(self.into), generator=generator) < 0.5
+        self.register_buffer("masks", self.repaired(masks))
+        self.register_buffer("energies", torch.full((POPULATION,), torch.inf))
+
+    def best(self) -> nn.Module:
+        """A copy of the network whose other units are zero."""
         units = self.masks[self.energies.argmin()]
-        return Mask((units[:, None].expand_as(self.into), units.expand_as(self.out)))
+        return Mask((units[:, None].expand_as(self.into), units.expand_as(self.out))).applied(self.net)
 
     def repaired(self, masks: Population) -> Population:
         """Masks of the wanted number of units, if one is wanted."""
         return masks if self.units is None else exactly(masks.float(), self.units, self.generator)
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> float:
-        """One generation, and a step of the best mask's network; returns the summed loss before it."""
+        """One generation, and a step of the best mask's network; returns the mean loss before it."""
+        images = images.flatten(1)
         hidden = torch.relu(images @ self.into.T)
 
         def energy(masks: Population) -> Energies:
@@ -203,4 +205,4 @@ class _Search:
         back = (slope @ self.out) * (masked > 0)
         self.out.sub_(slope.T @ masked, alpha=rate)
         self.into.sub_(back.T @ images, alpha=rate)
-        return loss.item() * len(labels)
+        return loss.item()

@@ -20,8 +20,8 @@ from greenai_nb.data.datasets import Split
 from greenai_nb.learn.fit import Fit, accuracy
 from greenai_nb.learn.stack import AfterStep, Layer
 from greenai_nb.learn.store import remembered
-from greenai_nb.nets.weights import copied, prunable_weights
-from greenai_nb.prune.masks import count_kept, largest
+from greenai_nb.nets.weights import prunable_weights
+from greenai_nb.prune.masks import Mask, count_kept, largest
 
 Rule = Callable[[nn.Module, float], nn.Module]
 Weight = Float[Tensor, "*shape"]
@@ -29,19 +29,18 @@ Weight = Float[Tensor, "*shape"]
 
 def by_layer(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network with the given fraction of each matrix's smallest entries set to zero."""
-    pruned = copied(net)
-    for weight in prunable_weights(pruned):
-        weight.mul_(_masks([weight], pruned_fraction)[0])
-    return pruned
+    return layer_mask(net, pruned_fraction).applied(net)
 
 
 def by_network(net: nn.Module, pruned_fraction: float) -> nn.Module:
     """A copy of the network with the given fraction of its smallest weights set to zero."""
-    pruned = copied(net)
-    weights = prunable_weights(pruned)
-    for weight, mask in zip(weights, _masks(weights, pruned_fraction), strict=True):
-        weight.mul_(mask)
-    return pruned
+    return _without_smallest(prunable_weights(net), pruned_fraction).applied(net)
+
+
+def layer_mask(net: nn.Module, pruned_fraction: float) -> Mask:
+    """The mask of all but the given fraction of each matrix's smallest entries."""
+    each = [_without_smallest([weight], pruned_fraction) for weight in prunable_weights(net)]
+    return Mask(tuple(mask.layers[0] for mask in each))
 
 
 @remembered
@@ -97,8 +96,8 @@ class Gradual:
         return rewire
 
 
-def _masks(weights: Sequence[Weight], pruned_fraction: float) -> Sequence[Tensor]:
+def _without_smallest(weights: Sequence[Weight], pruned_fraction: float) -> Mask:
     if not 0 <= pruned_fraction <= 1:
         raise ValueError(f"pruned_fraction must lie in [0, 1], got {pruned_fraction}")
     number = sum(weight.numel() for weight in weights)
-    return largest([weight.abs() for weight in weights], number - round(pruned_fraction * number)).layers
+    return largest([weight.abs() for weight in weights], number - round(pruned_fraction * number))

@@ -185,10 +185,10 @@ def test_an_interrupt_keeps_the_finished_epochs(tiny_data, scripted, monkeypatch
     states = scripted(0.5, 0.4, 0.3)
     step, calls = sgd._Descent.step, iter(range(100))
 
-    def interrupted_in_the_third_epoch(self, gradients, rate):
+    def interrupted_in_the_third_epoch(*arguments):
         if next(calls) == 7:
             raise KeyboardInterrupt
-        step(self, gradients, rate)
+        return step(*arguments)
 
     monkeypatch.setattr(sgd._Descent, "step", interrupted_in_the_third_epoch)
     with pytest.warns(UserWarning, match="interrupted in epoch 3 of 9: .* after epoch 2") as warned:

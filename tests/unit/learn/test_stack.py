@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from greenai_nb.learn.fit import accuracy
+from greenai_nb.learn.fit import accuracies, accuracy
 from greenai_nb.learn.sgd import fit_sgd
-from greenai_nb.learn.stack import Stack, accuracies, fit_stack
+from greenai_nb.learn.stack import Stack, fit_stack
 from greenai_nb.nets.architectures import mlp
 
 
@@ -24,7 +24,9 @@ def test_networks_in_a_stack_learn_what_they_learn_alone(tiny_data):
         one = together.net.network(number)
         for name, weight in alone.net.state_dict().items():
             assert torch.allclose(one.state_dict()[name], weight, atol=1e-6), name
-        assert accuracies(together.net, tiny_data.test)[number] == accuracy(alone.net, tiny_data.test)
+        assert float(accuracies(together.net, tiny_data.test)[number]) == accuracy(
+            alone.net, tiny_data.test
+        )
     assert together.trace.operations.iloc[-1] == 3 * alone.trace.operations.iloc[-1]
 
 
