@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from greenai_nb.lesson.slides import slides
+from greenai_nb.lesson.slides import Work, slides
 from greenai_nb.suite.run import report
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|$#~^])")
@@ -60,6 +61,7 @@ class Walk:
             "claims_html": report.ledger_html(ledger, "../notebooks/{}.html"),
             "headlines": cards.headlines(root),
             "slides": slides().slides,
+            "works": works(ledger),
             "verdicts": Counter(row.verdict for row in ledger),
             "binder": cards.BINDER.format,
             "about": partial(about, self.package),
@@ -86,6 +88,16 @@ class Walk:
         files = (self.package / f"{name.replace('.', '/')}.py" for name in names)
         seen = {Path(env.srcdir, file) for file in env.dependencies.get(name, ())}
         return any(file.is_file() and file not in seen for file in files)
+
+
+def works(ledger: Sequence[report.Row]) -> list[tuple[int, Work, list[report.Row]]]:
+    """The number of each work that the slides cite, the work, and the verdicts on its claims."""
+    rows = {row.claim.id: row for row in ledger}
+    claims = {name: row.claim for name, row in rows.items()}
+    return [
+        (number, work, [rows[claim.id] for claim in work.judged(claims)])
+        for number, work in slides().works.items()
+    ]
 
 
 def describe(

@@ -1,11 +1,13 @@
 """The slides in their order, and the works that they cite: which notebooks take each up."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
 import msgspec
 
 from greenai_nb.files import read_as
+from greenai_nb.lesson.claims import Claim
 from greenai_nb.lesson.project import notebooks
 
 NAMED = re.compile(r'slide "([^"]+)"')  # in the source of a claim
@@ -22,11 +24,21 @@ class Slide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A work that a slide cites, and the notebooks in which it is taken up, or why there are none."""
+    """A work that a slide cites, and the notebooks in which it is taken up, or why there are none.
+
+    ``work`` has authors and year, a comma, and a short title; ``unverified`` says why no claim is
+    judged.
+    """
 
     work: str
     notebooks: list[str] = []
     left: str = ""
+    unverified: str = ""
+
+    def judged(self, claims: Mapping[str, Claim]) -> list[Claim]:
+        """The claims whose source names the work's authors and year."""
+        authors, _, _ = self.work.rpartition(",")
+        return [claim for claim in claims.values() if authors in claim.source]
 
 
 class Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

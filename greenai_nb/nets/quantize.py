@@ -95,12 +95,14 @@ class DoReFa:
         if self.bits == 1:
             return _StraightThrough.apply(weight, weight.detach().abs().mean() * plain_sign(weight))
         bent = torch.tanh(weight)
-        if not bent.any():
+        largest = bent.flatten()[bent.detach().abs().argmax()].abs()  # faster backward than a maximum
+        if not largest:
             shape = tuple(weight.shape)
             raise ValueError(
                 f"the weights of a layer of shape {shape} are all zero: none sets their scale"
             )
-        return 2 * round_to_bits(bent / (2 * bent.abs().max()) + 0.5, self.bits) - 1
+        unit = bent / largest
+        return _StraightThrough.apply(unit, 2 * round_to_bits(unit.detach() / 2 + 0.5, self.bits) - 1)
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,9 @@ class EqualSteps:
         return math.ceil(math.log2(self.levels))
 
     def __call__(self, weight: Tensor) -> Tensor:
-        steps = (weight.abs() / self.step + 0.5).floor().clamp(max=(self.levels - 1) / 2)
-        return _StraightThrough.apply(weight, weight.sign() * self.step * steps)
+        given = weight.detach()
+        steps = (given.abs() / self.step + 0.5).floor().clamp(max=(self.levels - 1) / 2)
+        return _StraightThrough.apply(weight, given.sign() * self.step * steps)
 
 
 def ternary_step(weight: Float[Tensor, "*shape"]) -> float:

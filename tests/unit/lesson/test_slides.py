@@ -19,6 +19,13 @@ def test_every_slide_and_work_has_its_notebooks_or_a_reason():
         assert {*entry.notebooks} <= WALK, entry
 
 
+def test_every_work_has_claims_in_its_notebooks_or_a_reason_why_none_is_judged():
+    for work in MAP.works.values():
+        judged = work.judged(load_claims())
+        assert bool(judged) != bool(work.unverified or work.left), work
+        assert {claim.notebook for claim in judged} <= {*work.notebooks}, work
+
+
 def test_claims_name_slides_that_are_there():
     titles = {slide.title for slide in MAP.slides}
     for claim in load_claims().values():
