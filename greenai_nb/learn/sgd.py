@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.checks import finite, non_negative, positive, whole
-from greenai_nb.data.datasets import Dataset
+from greenai_nb.data.datasets import Dataset, Split
 from greenai_nb.learn.fit import Fit, accuracy, multiply_accumulates
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.sign import CLIP
@@ -106,7 +106,7 @@ def descend(
     those of an image. The network is left as it was after the last whole epoch, or with ``patience``
     after the best, as ``fit_sgd`` says. An interrupt in the first epoch is raised.
     """
-    images, labels = data.train.scaled(), data.train.labels
+    images, labels = data.train.images, data.train.labels
     steps, done, rows = epochs * -(-len(labels) // batch_size), 0, list[dict[str, float]]()
     kept, kept_epoch, best, interrupted = dict[str, Tensor](), 0, -1.0, False
     start = time.process_time()
@@ -115,7 +115,8 @@ def descend(
             loss = 0.0
             for chosen in torch.randperm(len(labels), generator=generator).split(batch_size):
                 rate = learning_rate * (1 - done / steps)
-                loss += step(images[chosen], labels[chosen], rate) * len(chosen)
+                batch = Split(images[chosen], labels[chosen])
+                loss += step(batch.scaled(), batch.labels, rate) * len(chosen)
                 done += 1
             row = {"step": done, "loss": loss / len(labels), "accuracy": validate()}
             row["seconds"] = time.process_time() - start
