@@ -31,7 +31,7 @@ def level_number(r, bits):
 
 
 def best_step(weights):
-    """Hint: with j weights kept, the error is the sum of squares minus j times their squared mean."""
+    """Hint: with j weights kept, the error is the sum of squares minus j times the square of their mean size."""
     largest_first = sorted((abs(weight) for weight in weights), reverse=True)
     means = [sum(largest_first[:j]) / j for j in range(1, len(weights) + 1)]
     j = max(range(1, len(weights) + 1), key=lambda j: j * means[j - 1] ** 2)
@@ -48,8 +48,8 @@ def one_kept(weights):
     return max(abs(weight) for weight in weights)
 
 
-def largest_sum_of_sizes(weights):
-    """You compare means without their number. A large mean of few weights explains little."""
+def half_kept(weights):
+    """You keep half of the weights. How many are best depends on them: try every j."""
     sizes = sorted((abs(weight) for weight in weights), reverse=True)
     half = max(1, len(sizes) // 2)
     return sum(sizes[:half]) / half
@@ -82,5 +82,5 @@ CASES = {
 }
 MISCONCEPTIONS = {
     "nearest_level": [one_step_too_many, rounds_down, steps_are_bits, level_number],
-    "best_step": [all_kept, one_kept, largest_sum_of_sizes, signed_mean],
+    "best_step": [all_kept, one_kept, half_kept, signed_mean],
 }

@@ -48,7 +48,7 @@ def all_kept(hidden, output):
 
 
 def inputs_alone(hidden, output):
-    """You ask only whether something goes in. What goes in must come out, too."""
+    """You ask only whether something goes in. A unit that nothing leaves does nothing."""
     live = [any(row) for row in hidden]
     into = sum(sum(row) for row, lives in zip(hidden, live, strict=True) if lives)
     return into + sum(kept for row in output for kept, lives in zip(row, live, strict=True) if lives)
