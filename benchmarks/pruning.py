@@ -29,7 +29,7 @@ def stacked() -> Row:
         middle = time.process_time()
         together = fit_stack(Stack(nets), data, **how).net
         ratios.append((middle - start) / (time.process_time() - middle))
-        apart = (together.hidden[0] - alone[0].net[1].weight).abs().max()
+        apart = (together.layers(0)[0].weight - alone[0].net[1].weight).abs().max()
         assert float(apart.detach()) < 1e-5
     ratio = statistics.median(ratios)
     return Row(f"{NETWORKS} networks alone over in a stack", ratio, "times", "above 1", ratio > 1)

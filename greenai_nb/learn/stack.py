@@ -1,14 +1,14 @@
 """Train many networks of one shape as one: the numbers are those of training alone.
 
-The networks have one hidden layer and see the same batches, so the first layers of all N are a single
-product, (images x inputs)(inputs x N units). Masks hold weights at zero:
+The networks see the same batches, so the first layers of all N are a single product, (images x inputs)
+(inputs x N units). Masks hold weights at zero:
 
     w_i <- w_i - eta_i m_i dl_i/dw_i ,    i = 1 ... N ,
 
 and the rewiring of a network, if it has one, changes its masks and weights after a step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -21,7 +21,7 @@ from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.fit import Fit, accuracies
 from greenai_nb.learn.sgd import BACKWARD_COST, descend
 from greenai_nb.learn.store import remembered
-from greenai_nb.nets.architectures import mlp
+from greenai_nb.nets.quantize import QuantizedActivation, QuantizedGradient, QuantizedLinear
 from greenai_nb.nets.weights import copied
 
 Weight = Float[Tensor, "outputs inputs"]
@@ -48,44 +48,122 @@ class Rewiring(Protocol):
         """
 
 
-class Stack(nn.Module):
-    """Networks of one shape, as ``mlp`` makes them: Flatten, Linear, ReLU and Linear, without biases."""
+class _Linear(nn.Module):
+    """The linear layers of all networks, each with its mask, and its quantizer if it has one."""
 
-    hidden_mask: Tensor
-    output_mask: Tensor
+    mask: Tensor
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.register_buffer("mask", torch.ones(self.weight.shape, dtype=torch.bool))
+        self.quantizers = [layer.quantizer for layer in layers if isinstance(layer, QuantizedLinear)]
+
+    def forward(self, x: Tensor) -> Float[Tensor, "batch networks units"]:
+        weight: Tensor = self.weight
+        if self.quantizers:
+            pairs = zip(self.quantizers, weight, strict=True)
+            weight = torch.stack([quantizer(each) for quantizer, each in pairs])
+        if x.ndim == 2:  # all networks see the same images
+            return (x @ weight.flatten(0, 1).T).unflatten(1, weight.shape[:2])
+        return torch.einsum("bnu,ncu->bnc", x, weight)
+
+    def of(self, network: int) -> dict[str, Tensor]:
+        """The state of the layer of one network."""
+        return {"weight": self.weight.detach()[network]}
+
+
+class _Norm(nn.BatchNorm1d):
+    """The batch norms of all networks: each unit of each network is a feature."""
+
+    def __init__(self, norms: Sequence[nn.BatchNorm1d]) -> None:
+        super().__init__(sum(norm.num_features for norm in norms))
+        self.networks = len(norms)
+        for name, value in self.state_dict().items():
+            each = [norm.state_dict()[name] for norm in norms]
+            value.copy_(torch.cat(each) if value.ndim else each[0])
+
+    def forward(self, x: Float[Tensor, "batch networks units"]) -> Tensor:
+        return super().forward(x.flatten(1)).view_as(x)
+
+    def of(self, network: int) -> dict[str, Tensor]:
+        """The state of the batch norm of one network."""
+        state = self.state_dict().items()
+        return {name: x.chunk(self.networks)[network] if x.ndim else x for name, x in state}
+
+
+class _Gradient(QuantizedGradient):
+    """The quantizers of all networks' gradients, each with its own noise."""
+
+    def __init__(self, layers: Sequence[QuantizedGradient]) -> None:
+        super().__init__(layers[0].bits)
+        self.each = nn.ModuleList(copied(layer) for layer in layers)
+
+    def forward(self, x: Float[Tensor, "batch networks units"]) -> Tensor:
+        return super().forward(x.flatten(0, 1)).view_as(x)
+
+    def noise(self, like: Tensor) -> Tensor:
+        parts = like.unflatten(0, (-1, len(self.each))).unbind(1)
+        pairs: Any = zip(self.each, parts, strict=True)
+        return torch.stack([layer.noise(part) for layer, part in pairs], 1).flatten(0, 1)
+
+    def of(self, network: int) -> dict[str, Tensor]:
+        """The state of the quantizer of one network."""
+        return self.each[network].state_dict()
+
+
+STACKED: Mapping[type[nn.Module], Callable[[Sequence[Any]], nn.Module]] = {
+    **dict.fromkeys((nn.Linear, QuantizedLinear), _Linear),
+    nn.BatchNorm1d: _Norm,
+    QuantizedGradient: _Gradient,
+    **dict.fromkeys((nn.Flatten, nn.ReLU, QuantizedActivation), lambda layers: copied(layers[0])),
+}
+
+
+class Stack(nn.Module):
+    """Networks of one shape, layers in a row and linear ones without biases, as ``mlp`` makes them.
+
+    Batch norms and quantized layers are permitted, as in ``dorefa_mlp``; the bits of activations and
+    gradients are the same in all networks. ``masks`` are those of the linear layers, for each network.
+    """
 
     def __init__(self, nets: Sequence[nn.Sequential], masks: Sequence[Masks] | None = None) -> None:
         super().__init__()
-        weights = [_weights(net) for net in nets]
-        if len({tuple(each.shape for each in pair) for pair in weights}) != 1:
+        if len({_shape(net) for net in nets}) != 1:
             raise ValueError("a stack takes networks of one shape, at least one")
-        masks = masks or [[torch.ones_like(w, dtype=torch.bool) for w in pair] for pair in weights]
-        hidden, output = (torch.stack([pair[n].detach() for pair in weights]) for n in (0, 1))
-        for n, name in enumerate(("hidden_mask", "output_mask")):
-            self.register_buffer(name, torch.stack([pair[n] for pair in masks]))
-        self.hidden = nn.Parameter(hidden * self.hidden_mask)
-        self.output = nn.Parameter(output * self.output_mask)
+        self.alone = [
+            copied(net) for net in nets
+        ]  # in a list, so that their weights are not the stack's
+        self.rows = nn.Sequential(
+            *(STACKED[type(layers[0])](layers) for layers in zip(*nets, strict=True))
+        )
+        if masks:
+            for row, each in zip(self.linear, zip(*masks, strict=True), strict=True):
+                row.mask = torch.stack(each)
+                row.weight.data.mul_(row.mask)
 
     def forward(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch networks classes"]:
-        networks, units, _ = self.hidden.shape
-        hidden = torch.relu(x.flatten(1) @ self.hidden.flatten(0, 1).T).view(-1, networks, units)
-        return torch.einsum("bnu,ncu->bnc", hidden, self.output)
+        return self.rows(x)
+
+    @property
+    def linear(self) -> list[_Linear]:
+        """The linear layers, in order."""
+        return [row for row in self.rows if isinstance(row, _Linear)]
 
     def layers(self, network: int) -> list[Layer]:
         """Views of a network's weights and masks."""
-        hidden = Layer(self.hidden.detach()[network], self.hidden_mask[network])
-        return [hidden, Layer(self.output.detach()[network], self.output_mask[network])]
+        return [Layer(row.weight.detach()[network], row.mask[network]) for row in self.linear]
 
     def network(self, number: int) -> nn.Sequential:
         """A copy of one network."""
-        (_, units, inputs), classes = self.hidden.shape, self.output.shape[1]
-        net = mlp(inputs, units, classes)
-        net[1].weight.data = self.hidden.detach()[number].clone()
-        net[3].weight.data = self.output.detach()[number].clone()
-        return net
+        net = copied(self.alone[number])
+        for layer, row in zip(net, self.rows, strict=True):
+            if isinstance(row, _Linear | _Norm | _Gradient):
+                layer.load_state_dict(row.of(number))
+        return net.train(self.training)
 
     def __len__(self) -> int:
-        return len(self.hidden)
+        return len(self.alone)
 
 
 @remembered
@@ -114,7 +192,7 @@ def fit_stack(
         raise ValueError(f"{len(stack)} networks need as many rewirings, got {len(rules)}")
     settings = {"trainer": "SGD of a stack", "epochs": epochs, "learning_rate": learning_rate}
     settings |= {"batch_size": batch_size, "seed": seed, "networks": len(stack)}
-    trained = copied(stack)
+    trained = copied(stack).train()
     trace, interrupted = descend(
         trained,
         _Descent(trained, rules, seed, epochs * -(-len(data.train) // batch_size)).step,
@@ -123,7 +201,7 @@ def fit_stack(
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
-        operations=sum(weight.numel() for weight in trained.parameters()) * (1 + BACKWARD_COST),
+        operations=sum(row.weight.numel() for row in trained.linear) * (1 + BACKWARD_COST),
         generator=torch.Generator().manual_seed(seed),
     )
     return Fit(trained.eval(), trace, settings, interrupted=interrupted)
@@ -134,6 +212,10 @@ class _Descent:
 
     def __init__(self, stack: Stack, rules: Sequence[Rewiring | None], seed: int, steps: int) -> None:
         self.stack, self.steps, self.done = stack, steps, 0
+        self.linear = [row.weight for row in stack.linear]
+        rest = [weight for weight in stack.parameters() if not any(weight is w for w in self.linear)]
+        self.weights = [*self.linear, *rest]
+        self.masked = [row for row in stack.linear if any(rules) or not row.mask.all()]
         self.after = list[tuple[int, AfterStep]]()
         for network, rule in enumerate(rules):
             if rule is not None:
@@ -142,25 +224,26 @@ class _Descent:
 
     def step(self, images: Tensor, labels: Int64[Tensor, " batch"], rate: float) -> float:
         """One step; returns the mean loss of all networks before it."""
-        stack = self.stack
-        everyones = labels.repeat_interleave(len(stack))
-        loss = functional.cross_entropy(stack(images).flatten(0, 1), everyones, reduction="sum")
-        weights = stack.hidden, stack.output
-        gradients = torch.autograd.grad(loss / len(labels), weights)
+        everyones = labels.repeat_interleave(len(self.stack))
+        loss = functional.cross_entropy(self.stack(images).flatten(0, 1), everyones, reduction="sum")
+        gradients = torch.autograd.grad(loss / len(labels), self.weights)
         self.done += 1
         with torch.no_grad():
-            for weight, gradient in zip(weights, gradients, strict=True):
+            for weight, gradient in zip(self.weights, gradients, strict=True):
                 weight.sub_(gradient, alpha=rate)
-            stack.hidden.mul_(stack.hidden_mask)
-            stack.output.mul_(stack.output_mask)
+            for row in self.masked:
+                row.weight.mul_(row.mask)
             for network, rewire in self.after:
-                rewire([gradient[network] for gradient in gradients], self.done / self.steps, rate)
+                own = [gradient[network] for gradient in gradients[: len(self.linear)]]
+                rewire(own, self.done / self.steps, rate)
         return loss.item() / len(everyones)
 
 
-def _weights(net: nn.Sequential) -> list[Weight]:
-    kinds = [type(layer) for layer in net]
-    linear: list[Any] = [layer for layer in net if isinstance(layer, nn.Linear) and layer.bias is None]
-    if kinds != [nn.Flatten, nn.Linear, nn.ReLU, nn.Linear] or len(linear) < 2:
-        raise TypeError(f"a stack takes networks of mlp without biases, got {net}")
-    return [layer.weight for layer in linear]
+def _shape(net: nn.Sequential) -> str:
+    for layer in net:
+        biased = isinstance(layer, nn.Linear) and layer.bias is not None
+        if type(layer) not in STACKED or biased:
+            known = ", ".join(kind.__name__ for kind in STACKED)
+            raise TypeError(f"a stack takes {known} in a row, linear ones without bias, got {layer}")
+    bits = [layer.bits for layer in net if isinstance(layer, QuantizedActivation | QuantizedGradient)]
+    return f"{net} {bits}"

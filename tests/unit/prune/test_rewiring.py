@@ -120,7 +120,7 @@ def test_gradual_pruning_follows_its_curve_and_ends_exactly(tiny_data):
     half = counts[49]  # half of the training, half of the way
     assert half == pytest.approx(0.1 * 114 + 0.9 * 114 / 8, abs=1)
     assert counts[18] == 114 and counts[-20] == counts[-1]
-    assert int((fit.net.hidden != 0).sum() + (fit.net.output != 0).sum()) <= counts[-1]
+    assert sum(int(row.weight.count_nonzero()) for row in fit.net.linear) <= counts[-1]
     late = Watched(Gradual(0.5, start=0.2, end=0.8, every=1000))
     fit_stack(stack(kept=(96, 18)), tiny_data, epochs=1, batch_size=6, rewirings=[late])
     assert sum(int(mask.sum()) for mask in late.masks[-1]) == 57

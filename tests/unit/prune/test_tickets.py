@@ -24,11 +24,11 @@ def test_levels_are_nested_exact_and_start_where_they_should(tiny_data):
             assert torch.equal(fit.net.layers(number)[0].mask, mask.layers[0])
     first, second = (masks[0].layers[0] for masks, _ in levels)
     assert not (second & ~first).any()
-    assert torch.equal(starts[1].hidden[0], start.hidden[0] * second)
+    assert torch.equal(starts[1].layers(0)[0].weight, start.layers(0)[0].weight * second)
     size = torch.cat([layer.weight.abs().flatten() for layer in dense.layers(0)])
     kept = torch.cat([layer.flatten() for layer in levels[0][0][0].layers])
     assert size[kept].min() >= size[~kept].max()
     starts.clear()
     on = [*iterated(dense, [0.5], train, rewind_to=None)]
-    assert torch.equal(starts[0].hidden[0], dense.hidden[0] * on[0][0][0].layers[0])
+    assert torch.equal(starts[0].layers(0)[0].weight, dense.layers(0)[0].weight * on[0][0][0].layers[0])
     assert masks_by_magnitude(dense, 1.0)[0].kept == 114
