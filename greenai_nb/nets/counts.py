@@ -6,12 +6,14 @@ A product of a weight and an activation is, by the kind of both,
     sign  x float     an addition or a subtraction    ``signed_additions``
     sign  x sign      an XNOR and its popcount        ``bit_operations``
     k bits x l bits   k l products of bits            ``bit_operations``
+    float x spike     an addition, where one arrives  ``synaptic_operations``
 
 and each number of the output takes one per weight behind it, products with padding included. A float
 layer multiplies signs like other numbers. Comparisons are ``additions``, since they subtract; ORs and
 flips of bits are bit operations; ``integer_operations`` have 32 bits. Binary layers and signs are
 counted as they are deployed, one bit each, though torch computes them as floats; so are quantized
-layers, but floats times weights of two bits or more take a multiply-accumulate.
+layers, but floats times weights of two bits or more take a multiply-accumulate. A unit that leaks and
+fires has a membrane, which is read and written in each of its updates.
 
 Source: Rastegari et al., *XNOR-Net* (2016), section 3.2; Zhou et al., *DoReFa-Net* (2016), equation 3;
 the layers' own definitions.
@@ -19,6 +21,7 @@ the layers' own definitions.
 
 import math
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -27,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from greenai_nb.nets import scaling, weights
+from greenai_nb.nets import scaling, spiking, weights
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.packed import net as packed
 from greenai_nb.nets.packed.levels import PackedLinear
@@ -41,7 +44,7 @@ from greenai_nb.nets.quantize import (
 Net = nn.Module | packed.PackedNet
 FLOAT_BYTES = 4
 WHOLE = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, QuantizedGradient)
-KEEPS_BITS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+KEEPS_BITS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity, spiking.Silence)
 
 
 class Cost(NamedTuple):
@@ -54,8 +57,11 @@ class Cost(NamedTuple):
     additions: int = 0
     multiplications: int = 0
     integer_operations: int = 0
+    synaptic_operations: int = 0
+    neuron_updates: int = 0
     weights: int = 0
     weight_bytes: int = 0
+    state_bytes: int = 0
 
 
 class Numbers(NamedTuple):
@@ -70,7 +76,12 @@ class Numbers(NamedTuple):
         return self.bits == 1
 
 
-def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataFrame:
+def count(
+    net: Net,
+    images: Tensor,
+    number_bytes: int = FLOAT_BYTES,
+    arriving: Mapping[str, int] | None = None,
+) -> pd.DataFrame:
     """Operations and bytes of a forward pass over some images in evaluation mode, one row per layer.
 
     Nothing is computed: the shapes come from an empty batch, or from torch's meta device where
@@ -78,6 +89,10 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
     ``number_bytes``, a quantized one its bits, a packed layer what it stores; weights count once, zeros
     included.
+
+    ``arriving`` are the spikes of these images that arrive at linear layers, from ``arriving_spikes``.
+    Each of them reads a weight for every output and adds it: ``weight_bytes`` are then all that is read,
+    not what is stored. A linear layer that is not named there multiplies spikes like other numbers.
 
     A layer without a rule or weights counts zero, and functions inside a module's forward, such as the
     addition of a residual, are not seen. A layer with weights that is never called gets a row
@@ -88,7 +103,7 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
         raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")
     if isinstance(net, packed.PackedNet):
         return pd.DataFrame(_stages(net, images, number_bytes))
-    uses = pd.DataFrame(_layers(net, images, number_bytes))
+    uses = pd.DataFrame(_layers(net, images, number_bytes, arriving or {}))
     rules = {column: "first" if "weight" in column else "sum" for column in uses.columns[2:]}
     return uses.groupby(["layer", "kind"], sort=False, as_index=False).agg(rules)
 
@@ -155,6 +170,10 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
             return Cost(macs, macs, weights=numbers, weight_bytes=stored)
         case QuantizedGradient():
             return Cost()
+        case spiking.LeakyUnits():
+            return Cost(neuron_updates=out, state_bytes=2 * out * size)
+        case spiking.MeanOverTime():
+            return Cost(additions=math.prod(x.shape) - out, multiplications=out)
         case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
             return Cost(**{"bit_operations" if x.signs else "additions": _seen(layer, x, y) - out})
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
@@ -214,7 +233,9 @@ def _seen(layer: Any, x: Numbers, y: Numbers) -> int:
     return math.prod((*y.shape[:-2], *spans))
 
 
-def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
+def _layers(
+    net: nn.Module, images: Tensor, size: int, arriving: Mapping[str, int]
+) -> list[dict[str, Any]]:
     """Rows from a run of the network's copy, with shared weights, on an empty batch."""
     weights.check_shapes(net)
     twins, calls = dict[int, Any](), list[tuple[str, Numbers, Numbers]]()
@@ -227,7 +248,7 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:
         x = _numbers(args[0], size, len(images), bits.get(args[0], FLOAT_BITS))
         bits[y] = x.bits if isinstance(layer, KEEPS_BITS) else FLOAT_BITS
-        if isinstance(layer, Sign | QuantizedActivation):
+        if isinstance(layer, (Sign, QuantizedActivation, *spiking.SENDERS)):
             bits[y] = getattr(layer, "bits", 1)
         calls.append((name, x, _numbers(y, size, len(images), bits[y])))
 
@@ -253,7 +274,13 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
             for name in unseen
         }
         calls += [(name, numbers, numbers) for name, numbers in none.items()]
-    return [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
+    rows = [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
+    for row in rows:
+        if row["layer"] in arriving:
+            events = arriving[row["layer"]] * layers[row["layer"]].out_features
+            row |= {"macs": 0, "nonzero_macs": 0, "synaptic_operations": events}
+            row["weight_bytes"] = events * size
+    return rows
 
 
 @torch.inference_mode()

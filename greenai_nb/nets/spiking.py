@@ -1,0 +1,214 @@
+"""Spiking layers: codes of an image in time, units that leak and fire, and a price on their spikes.
+
+A leaky integrate-and-fire unit adds up its current I_t, fires at the threshold 1, and is reset by it,
+
+    v_t = leak v_{t-1} + I_t - s_{t-1} ,        s_t = 1 if v_t >= 1, else 0 .
+
+The step has no useful gradient, so the backward pass takes that of u / (1 + k abs(u)), u = v - 1,
+
+    ds/du = 1 / (1 + k abs(u))^2 .
+
+An image x in [0, 1] is told in T steps by one of three codes:
+
+    latency    one spike in step floor((1 - x) T) + 1, at most T; none where x <= 0.1
+    rate       floor(t x + 1/2) - floor((t - 1) x + 1/2) spikes in step t, so floor(T x + 1/2) in all
+    current    x itself, as a constant current in all steps
+
+Source: Neftci, Mostafa and Zenke, *Surrogate gradient learning in spiking neural networks* (2019);
+Zenke and Ganguli, *SuperSpike* (2018), for the surrogate; the rate code as implemented here.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from greenai_nb.checks import non_negative, one_of, positive, whole
+
+THRESHOLD = 1.0
+DARK = 0.1  # pixels that are no brighter send no spike in the latency code
+SHARPNESS = 5.0  # k of the surrogate gradient
+
+Images = Float[Tensor, "batch *shape"]
+InTime = Float[Tensor, "batch steps units"]
+
+
+class _Fire(torch.autograd.Function):
+    """Forward a step at zero; backward the slope 1 / (1 + k |u|)^2."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, sharpness: float) -> Tensor:
+        ctx.save_for_backward(u)
+        ctx.sharpness = sharpness
+        return (u >= 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (u,) = ctx.saved_tensors
+        return gradients[0] * surrogate_slope(u, ctx.sharpness), None
+
+
+def surrogate_slope(u: Float[Tensor, "*shape"], sharpness: float) -> Float[Tensor, "*shape"]:
+    """The slope that stands in for that of the step at ``u`` = membrane - threshold."""
+    return 1 / (1 + sharpness * u.abs()) ** 2
+
+
+def fire(membrane: Float[Tensor, "*shape"], sharpness: float = SHARPNESS) -> Float[Tensor, "*shape"]:
+    """1 where a membrane has reached the threshold and 0 elsewhere, with the surrogate gradient."""
+    return _Fire.apply(membrane - THRESHOLD, sharpness)
+
+
+def leak_and_fire(current: InTime, leak: float, sharpness: float = SHARPNESS) -> tuple[InTime, InTime]:
+    """Membranes and spikes of leaky units that start at zero and receive these currents."""
+    membrane = spikes = torch.zeros_like(current[:, 0])
+    membranes, sent = list[Tensor](), list[Tensor]()
+    for now in current.unbind(1):
+        membrane = leak * membrane + now - spikes
+        spikes = fire(membrane, sharpness)
+        membranes.append(membrane)
+        sent.append(spikes)
+    return torch.stack(membranes, 1), torch.stack(sent, 1)
+
+
+class LeakyUnits(nn.Module):
+    """Leaky integrate-and-fire units; currents of a single step stay on for all ``steps``."""
+
+    def __init__(self, steps: int, leak: float = 0.9, sharpness: float = SHARPNESS) -> None:
+        super().__init__()
+        whole(steps=steps)
+        check_leak(leak=leak)
+        positive(sharpness=sharpness)
+        self.steps, self.leak, self.sharpness = steps, leak, sharpness
+
+    def forward(self, current: InTime) -> InTime:
+        if current.ndim != 3 or current.shape[1] not in (1, self.steps):
+            raise ValueError(
+                f"currents must have the shape (batch, {self.steps}, units), or one constant step, got "
+                f"{tuple(current.shape)}: these units were built for a code of {self.steps} steps"
+            )
+        return leak_and_fire(current.expand(-1, self.steps, -1), self.leak, self.sharpness)[1]
+
+
+class Latency(nn.Module):
+    """Each pixel sends one spike, the brighter the earlier, and a dark one none."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        whole(steps=steps)
+        self.steps = steps
+
+    def forward(self, images: Images) -> InTime:
+        pixels = images.flatten(1)[:, None]
+        when = ((1 - pixels) * self.steps).long().clamp(max=self.steps - 1)
+        spikes = pixels.new_zeros(len(pixels), self.steps, pixels.shape[2])
+        return spikes.scatter_(1, when, (pixels > DARK).to(pixels.dtype))
+
+
+class Rate(nn.Module):
+    """Each pixel sends spikes at even distances, as many as it is bright."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        whole(steps=steps)
+        self.steps = steps
+
+    def forward(self, images: Images) -> InTime:
+        pixels = images.flatten(1)[:, None]
+        steps = torch.arange(1, self.steps + 1, dtype=pixels.dtype, device=pixels.device)[:, None]
+        return (steps * pixels + 0.5).floor() - ((steps - 1) * pixels + 0.5).floor()
+
+
+class Current(nn.Module):
+    """Each pixel is a constant current, told once."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        whole(steps=steps)
+        self.steps = steps
+
+    def forward(self, images: Images) -> InTime:
+        return images.flatten(1)[:, None]
+
+
+CODES: dict[str, type[Latency | Rate | Current]] = {"latency": Latency, "rate": Rate, "current": Current}
+SENDERS = (Latency, Rate, LeakyUnits)
+
+
+class _PriceSpikes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spikes: Tensor, penalty: float) -> Tensor:
+        ctx.penalty = penalty
+        return spikes.view_as(spikes)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        batch, _, units = gradients[0].shape
+        return gradients[0] + ctx.penalty / (batch * units), None
+
+
+class Silence(nn.Module):
+    """The identity, whose backward pass adds the gradient of a price on spikes to that of the loss.
+
+    The price is ``penalty`` times the number of spikes that a unit sends for an image, on average over
+    units and images. In evaluation mode the module does nothing.
+    """
+
+    def __init__(self, penalty: float) -> None:
+        super().__init__()
+        non_negative(penalty=penalty)
+        self.penalty = penalty
+
+    def forward(self, spikes: InTime) -> InTime:
+        return _PriceSpikes.apply(spikes, self.penalty) if self.training else spikes
+
+
+class MeanOverTime(nn.Module):
+    """The mean over the steps."""
+
+    def forward(self, x: InTime) -> Float[Tensor, "batch units"]:
+        return x.mean(1)
+
+
+def spiking_mlp(
+    inputs: int,
+    hidden: int,
+    classes: int = 10,
+    *,
+    code: str = "latency",
+    steps: int = 4,
+    leak: float = 0.9,
+    silence: float = 0.1,
+    sharpness: float = SHARPNESS,
+) -> nn.Sequential:
+    """One hidden layer of leaky units; the logits are output weights on their mean spikes over time.
+
+    The output weights act on the spikes of each step, and the mean is taken behind them, which is the
+    same. ``silence`` is the penalty of ``Silence``. Raises ``ValueError`` for a code that is not in
+    ``CODES``, fewer than one step, and a leak outside [0, 1].
+    """
+    one_of(CODES, code=code)
+    return nn.Sequential(
+        *(CODES[code](steps), nn.Linear(inputs, hidden, bias=False)),
+        *(LeakyUnits(steps, leak, sharpness), Silence(silence)),
+        *(nn.Linear(hidden, classes, bias=False), MeanOverTime()),
+    )
+
+
+@torch.no_grad()
+def arriving_spikes(net: nn.Sequential, images: Images) -> dict[str, int]:
+    """How many spikes of these images arrive at each linear layer that receives spikes, by its name."""
+    arriving, x, are_spikes = dict[str, int](), images, False
+    for name, layer in net.named_children():
+        if isinstance(layer, nn.Linear) and are_spikes:
+            arriving[name] = int(x.count_nonzero())
+        x = layer(x)
+        are_spikes = isinstance(layer, SENDERS) or (are_spikes and isinstance(layer, Silence))
+    return arriving
+
+
+def check_leak(**values: float) -> None:
+    """Raise ``ValueError`` unless every value is a number in [0, 1]."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be a number in [0, 1], got {value!r}")
