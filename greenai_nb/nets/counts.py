@@ -277,7 +277,8 @@ def _layers(
     rows = [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
     for row in rows:
         if row["layer"] in arriving:
-            events = arriving[row["layer"]] * layers[row["layer"]].out_features
+            outputs = len(layers[row["layer"]].get_parameter("weight"))
+            events = arriving[row["layer"]] * outputs
             row |= {"macs": 0, "nonzero_macs": 0, "synaptic_operations": events}
             row["weight_bytes"] = events * size
     return rows

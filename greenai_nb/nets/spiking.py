@@ -8,6 +8,10 @@ The step has no useful gradient, so the backward pass takes that of u / (1 + k a
 
     ds/du = 1 / (1 + k abs(u))^2 .
 
+With it the loss's gradient g_t in the spikes becomes one in the currents, backward in time:
+
+    d_t = (g_t - d_{t+1}) ds_t/du_t + leak d_{t+1} .
+
 An image x in [0, 1] is told in T steps by one of three codes:
 
     latency    one spike in step floor((1 - x) T) + 1, at most T; none where x <= 0.1
@@ -28,6 +32,7 @@ from greenai_nb.checks import non_negative, one_of, positive, whole
 
 THRESHOLD = 1.0
 DARK = 0.1  # pixels that are no brighter send no spike in the latency code
+INITIAL_SPREAD = 1.5  # of input weights, times the root of their number, so that units fire at first
 SHARPNESS = 5.0  # k of the surrogate gradient
 
 Images = Float[Tensor, "batch *shape"]
@@ -59,16 +64,37 @@ def fire(membrane: Float[Tensor, "*shape"], sharpness: float = SHARPNESS) -> Flo
     return _Fire.apply(membrane - THRESHOLD, sharpness)
 
 
-def leak_and_fire(current: InTime, leak: float, sharpness: float = SHARPNESS) -> tuple[InTime, InTime]:
-    """Membranes and spikes of leaky units that start at zero and receive these currents."""
+def leak_and_fire(current: InTime, leak: float) -> tuple[InTime, InTime]:
+    """Membranes and spikes, without gradients, of leaky units that start at zero, for these currents."""
     membrane = spikes = torch.zeros_like(current[:, 0])
     membranes, sent = list[Tensor](), list[Tensor]()
     for now in current.unbind(1):
         membrane = leak * membrane + now - spikes
-        spikes = fire(membrane, sharpness)
+        spikes = torch.ge(membrane, THRESHOLD, out=torch.empty_like(membrane))
         membranes.append(membrane)
         sent.append(spikes)
     return torch.stack(membranes, 1), torch.stack(sent, 1)
+
+
+class _LeakAndFire(torch.autograd.Function):
+    """Forward the spikes; backward the recursion above, faster than autograd would unroll the steps."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, leak: float, sharpness: float) -> Tensor:
+        membranes, spikes = leak_and_fire(current, leak)
+        ctx.save_for_backward(membranes)
+        ctx.leak, ctx.sharpness = leak, sharpness
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (membranes,) = ctx.saved_tensors
+        slopes = surrogate_slope(membranes - THRESHOLD, ctx.sharpness).unbind(1)
+        later, found = torch.zeros_like(slopes[0]), list[Tensor]()
+        for slope, gradient in zip(slopes[::-1], gradients[0].unbind(1)[::-1], strict=True):
+            later = slope * (gradient - later) + ctx.leak * later
+            found.append(later)
+        return torch.stack(found[::-1], 1), None, None
 
 
 class LeakyUnits(nn.Module):
@@ -87,7 +113,7 @@ class LeakyUnits(nn.Module):
                 f"currents must have the shape (batch, {self.steps}, units), or one constant step, got "
                 f"{tuple(current.shape)}: these units were built for a code of {self.steps} steps"
             )
-        return leak_and_fire(current.expand(-1, self.steps, -1), self.leak, self.sharpness)[1]
+        return _LeakAndFire.apply(current.expand(-1, self.steps, -1), self.leak, self.sharpness)
 
 
 class Latency(nn.Module):
@@ -188,8 +214,10 @@ def spiking_mlp(
     ``CODES``, fewer than one step, and a leak outside [0, 1].
     """
     one_of(CODES, code=code)
+    first = nn.Linear(inputs, hidden, bias=False)
+    nn.init.normal_(first.weight, std=INITIAL_SPREAD / inputs**0.5)
     return nn.Sequential(
-        *(CODES[code](steps), nn.Linear(inputs, hidden, bias=False)),
+        *(CODES[code](steps), first),
         *(LeakyUnits(steps, leak, sharpness), Silence(silence)),
         *(nn.Linear(hidden, classes, bias=False), MeanOverTime()),
     )

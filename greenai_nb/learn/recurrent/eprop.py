@@ -23,6 +23,7 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
@@ -32,7 +33,7 @@ from torch.nn import functional
 
 from greenai_nb.checks import one_of, positive, whole
 from greenai_nb.data.datasets import Dataset
-from greenai_nb.learn.fit import Fit, accuracy
+from greenai_nb.learn.fit import Fit, accuracy, multiply_accumulates
 from greenai_nb.learn.recurrent.network import (
     Images,
     Labels,
@@ -46,6 +47,7 @@ from greenai_nb.learn.store import remembered
 from greenai_nb.nets.spiking import SHARPNESS, THRESHOLD, surrogate_slope
 from greenai_nb.nets.weights import copied
 
+BPTT_COST, EPROP_COST = 3, 2  # passes that a step is worth: e-prop has no pass back through the units
 GRADIENTS = ("bptt", "e-prop", "random feedback", "readout")
 Gradients = tuple[Float[Tensor, ""], list[Tensor]]  # the loss; one for each parameter, in their order
 
@@ -80,7 +82,6 @@ def eprop(
         net.into.weight: _summed(signals, filtered(rows_of(images, net.into.in_features), net.leak)),
         net.back.weight: _summed(signals, filtered(before, net.leak)),
         net.out.weight: _summed(errors_ahead, spikes),
-        net.out.bias: errors.sum((0, 1)),
     }
     return loss_of(logits, labels), [gradients[weight] for weight in net.parameters()]
 
@@ -111,42 +112,36 @@ def fit_recurrent(
     """Train a copy of a network by stochastic gradient descent with one of ``GRADIENTS``.
 
     ``readout`` trains the output weights alone. The learning rate falls linearly to zero; ``seed``
-    orders the images and draws the random feedback. ``operations`` of the trace are not counted. Raises
-    ``ValueError`` for gradients that are not known, settings out of range, images whose rows the network
-    does not read, and what ``copied`` raises.
+    orders the images and draws the random feedback. Raises ``ValueError`` for gradients that are not
+    known, settings out of range, images whose rows the network does not read, and what ``copied``
+    raises.
     """
     one_of(GRADIENTS, gradients=gradients)
     whole(epochs=epochs, batch_size=batch_size)
     positive(learning_rate=learning_rate)
     net = copied(net)
-    rows_of(data.train.scaled()[:1], net.into.in_features)
     generator = torch.Generator().manual_seed(seed)
     take: Callable[..., Gradients] = back_in_time if gradients == "bptt" else eprop
     if gradients == "random feedback":
         take = partial(eprop, feedback=random_feedback(net, generator))
-    trained = [*net.out.parameters()] if gradients == "readout" else [*net.parameters()]
+    images = data.train.scaled()[:1]
+    products = multiply_accumulates(net, images) * (BPTT_COST if gradients == "bptt" else EPROP_COST)
 
     def step(images: Images, labels: Labels, rate: float) -> float:
         loss, slopes = take(net, images, labels)
         with torch.no_grad():
             for weight, slope in zip(net.parameters(), slopes, strict=True):
-                if any(weight is each for each in trained):
+                if weight is net.out.weight or gradients != "readout":
                     weight.sub_(slope, alpha=rate)
         return float(loss) * len(labels)
 
-    settings: dict[str, object] = {"trainer": gradients, "epochs": epochs}
-    settings |= {"learning_rate": learning_rate, "batch_size": batch_size, "seed": seed}
+    settings: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
+    settings |= {"batch_size": batch_size}
+    validate = partial(accuracy, net, data.validation)
     trace = train_in_epochs(
-        step,
-        lambda: accuracy(net, data.validation),
-        data,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        operations=math.nan,
-        generator=generator,
+        step, validate, data, **settings, operations=float(products), generator=generator
     )
-    return Fit(net.eval(), trace, settings)
+    return Fit(net.eval(), trace, {"trainer": gradients, "seed": seed} | settings)
 
 
 def train_in_epochs(

@@ -3,7 +3,7 @@
 With row x_t of the image, membranes v, spikes z and a leaky readout o,
 
     v_t = leak v_{t-1} + W_in x_t + W_rec z_{t-1} - z_{t-1} ,    z_t = 1 if v_t >= 1, else 0 ,
-    o_t = readout_leak o_{t-1} + W_out z_t ,                     logits y_t = o_t + b .
+    logits y_t = readout_leak y_{t-1} + W_out z_t .
 
 The loss is the cross-entropy of y_t, averaged over the second half of the rows. The reset -z_{t-1} is
 taken as given when a gradient is computed.
@@ -20,13 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.checks import non_negative, whole
-from greenai_nb.nets.spiking import check_leak, fire
+from greenai_nb.nets.spiking import INITIAL_SPREAD, check_leak, fire
 
 Images = Float[Tensor, "batch channels rows columns"]
 Labels = Int64[Tensor, " batch"]
 InTime = Float[Tensor, "batch rows units"]
-
-GAIN_IN = 1.5  # spread of the initial input weights, times the root of their number
 
 
 class Activity(NamedTuple):
@@ -61,11 +59,10 @@ class RowReader(nn.Module):
         self.leak, self.readout_leak = leak, readout_leak
         self.into = nn.Linear(inputs, units, bias=False)
         self.back = nn.Linear(units, units, bias=False)
-        self.out = nn.Linear(units, classes)
-        nn.init.normal_(self.into.weight, std=GAIN_IN / inputs**0.5)
+        self.out = nn.Linear(units, classes, bias=False)
+        nn.init.normal_(self.into.weight, std=INITIAL_SPREAD / inputs**0.5)
         nn.init.normal_(self.back.weight, std=gain / units**0.5)
         nn.init.normal_(self.out.weight, std=units**-0.5)
-        nn.init.zeros_(self.out.bias)
 
     def read(self, images: Images, *, cut: bool = False) -> Activity:
         """Membranes, spikes and logits; with ``cut`` no gradient passes through recurrent spikes."""
@@ -79,8 +76,8 @@ class RowReader(nn.Module):
             membranes.append(membrane)
             sent.append(spikes)
         spikes = torch.stack(sent, 1)
-        summed = filtered(spikes @ self.out.weight.T, self.readout_leak)
-        return Activity(torch.stack(membranes, 1), spikes, summed + self.out.bias)
+        logits = filtered(self.out(spikes), self.readout_leak)
+        return Activity(torch.stack(membranes, 1), spikes, logits)
 
     def forward(self, images: Images) -> Float[Tensor, "batch classes"]:
         """The mean of the logits over the second half of the rows."""

@@ -81,6 +81,25 @@ def test_a_spikes_gradient_is_that_of_the_surrogates_antiderivative(numbers, sha
     assert got.numpy() == pytest.approx(expected.numpy(), abs=1e-9)
 
 
+@given(st.floats(0, 1), st.floats(0.1, 20), st.integers(1, 9), st.integers(0, 99))
+def test_the_units_own_backward_pass_is_that_of_autograd(leak, sharpness, steps, seed):
+    generator = torch.Generator().manual_seed(seed)
+    current = torch.randn(3, steps, 5, generator=generator).double().requires_grad_()
+    upstream = torch.randn(3, steps, 5, generator=generator).double()
+    membrane = spikes = torch.zeros(3, 5).double()
+    price, sent = torch.zeros(()), []
+    for step in range(steps):
+        membrane = leak * membrane + current[:, step] - spikes
+        spikes = fire(membrane, sharpness)
+        sent.append(spikes)
+        price = price + (upstream[:, step] * spikes).sum()
+    ours = LeakyUnits(steps, leak, sharpness)(current)
+    assert torch.equal(ours, torch.stack(sent, 1))
+    (expected,) = torch.autograd.grad(price, current)
+    (got,) = torch.autograd.grad((upstream * ours).sum(), current)
+    assert torch.allclose(got, expected, atol=1e-12)
+
+
 @given(PIXELS, STEPS)
 def test_latency_sends_one_spike_a_pixel_the_brighter_the_earlier(images, steps):
     spikes = Latency(steps)(torch.from_numpy(images))
