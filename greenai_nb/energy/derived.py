@@ -2,11 +2,10 @@
 
     E = sum_k n_k e_k + b_w e_w + b_a e_a ,
 
-with n_k operations of kind k at e_k, b_w bytes of weights, each read once a pass at e_w, and b_a bytes
-of activations that layers read and write at e_a. A spike reads its weights whenever it arrives, so a
-batch shares none of these reads, and a unit that leaks and fires reads and writes its membrane in every
-update. This is not any machine's consumption: it ignores control, leakage, idle circuits and how well a
-processor is used. It says what operations alone cost, and how far apart their kinds are.
+with n_k operations of kind k at e_k, b_w bytes of weights, read once a pass, or each time that a spike
+arrives, at e_w, and b_a bytes of activations and membranes that layers read and write at e_a. This is no
+machine's consumption: it ignores control, leakage, idle circuits and how well a processor is used. It
+says what operations alone cost, and how far apart their kinds are.
 
 Source: Horowitz, *Computing's energy problem* (ISSCC 2014), figure 1.1.9, and what
 ``tables/energy_per_op_45nm.csv`` names for each row.
@@ -47,10 +46,9 @@ def derived_energy(
     Float operations are taken in ``arithmetic``; the bytes are those of the table; for numbers
     of other sizes, pass ``number_bytes`` to ``count``. A product of a sign and a float is an addition;
     that of two signs takes 0.0072 pJ, extrapolated by a fit beyond its range of bits; operations on
-    integers are additions of 32 bits. A synaptic operation is an addition; the update of a leaky unit is
-    a multiplication, an addition and a comparison, which subtracts. A write costs what a read costs.
-    Zeros are multiplied like other numbers: for a machine that skips them, pass
-    ``table.assign(macs=table["nonzero_macs"])``.
+    integers are additions of 32 bits. A synaptic operation is an addition, the update of a leaky unit a
+    multiplication and two additions. A write costs what a read costs. Zeros are multiplied like other
+    numbers: for a machine that skips them, pass ``table.assign(macs=table["nonzero_macs"])``.
 
     Raises ``ValueError`` for an arithmetic or a memory that is not in ``ARITHMETIC`` or ``MEMORIES``.
     """

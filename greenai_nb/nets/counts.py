@@ -12,8 +12,7 @@ and each number of the output takes one per weight behind it, products with padd
 layer multiplies signs like other numbers. Comparisons are ``additions``, since they subtract; ORs and
 flips of bits are bit operations; ``integer_operations`` have 32 bits. Binary layers and signs are
 counted as they are deployed, one bit each, though torch computes them as floats; so are quantized
-layers, but floats times weights of two bits or more take a multiply-accumulate. A unit that leaks and
-fires has a membrane, which is read and written in each of its updates.
+layers, but floats times weights of two bits or more take a multiply-accumulate.
 
 Source: Rastegari et al., *XNOR-Net* (2016), section 3.2; Zhou et al., *DoReFa-Net* (2016), equation 3;
 the layers' own definitions.
@@ -21,7 +20,6 @@ the layers' own definitions.
 
 import math
 import warnings
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -76,23 +74,14 @@ class Numbers(NamedTuple):
         return self.bits == 1
 
 
-def count(
-    net: Net,
-    images: Tensor,
-    number_bytes: int = FLOAT_BYTES,
-    arriving: Mapping[str, int] | None = None,
-) -> pd.DataFrame:
+def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataFrame:
     """Operations and bytes of a forward pass over some images in evaluation mode, one row per layer.
 
     Nothing is computed: the shapes come from an empty batch, or from torch's meta device where
     ``images`` are there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
     those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
     ``number_bytes``, a quantized one its bits, a packed layer what it stores; weights count once, zeros
-    included.
-
-    ``arriving`` are the spikes of these images that arrive at linear layers, from ``arriving_spikes``.
-    Each of them reads a weight for every output and adds it: ``weight_bytes`` are then all that is read,
-    not what is stored. A linear layer that is not named there multiplies spikes like other numbers.
+    included. A layer multiplies spikes like other numbers, until ``spiking.by_events`` corrects it.
 
     A layer without a rule or weights counts zero, and functions inside a module's forward, such as the
     addition of a residual, are not seen. A layer with weights that is never called gets a row
@@ -103,7 +92,7 @@ def count(
         raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")
     if isinstance(net, packed.PackedNet):
         return pd.DataFrame(_stages(net, images, number_bytes))
-    uses = pd.DataFrame(_layers(net, images, number_bytes, arriving or {}))
+    uses = pd.DataFrame(_layers(net, images, number_bytes))
     rules = {column: "first" if "weight" in column else "sum" for column in uses.columns[2:]}
     return uses.groupby(["layer", "kind"], sort=False, as_index=False).agg(rules)
 
@@ -170,10 +159,8 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
             return Cost(macs, macs, weights=numbers, weight_bytes=stored)
         case QuantizedGradient():
             return Cost()
-        case spiking.LeakyUnits():
+        case spiking.LeakyUnits():  # reads and writes a membrane
             return Cost(neuron_updates=out, state_bytes=2 * out * size)
-        case spiking.MeanOverTime():
-            return Cost(additions=math.prod(x.shape) - out, multiplications=out)
         case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
             return Cost(**{"bit_operations" if x.signs else "additions": _seen(layer, x, y) - out})
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
@@ -233,9 +220,7 @@ def _seen(layer: Any, x: Numbers, y: Numbers) -> int:
     return math.prod((*y.shape[:-2], *spans))
 
 
-def _layers(
-    net: nn.Module, images: Tensor, size: int, arriving: Mapping[str, int]
-) -> list[dict[str, Any]]:
+def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     """Rows from a run of the network's copy, with shared weights, on an empty batch."""
     weights.check_shapes(net)
     twins, calls = dict[int, Any](), list[tuple[str, Numbers, Numbers]]()
@@ -274,14 +259,7 @@ def _layers(
             for name in unseen
         }
         calls += [(name, numbers, numbers) for name, numbers in none.items()]
-    rows = [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
-    for row in rows:
-        if row["layer"] in arriving:
-            outputs = len(layers[row["layer"]].get_parameter("weight"))
-            events = arriving[row["layer"]] * outputs
-            row |= {"macs": 0, "nonzero_macs": 0, "synaptic_operations": events}
-            row["weight_bytes"] = events * size
-    return rows
+    return [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
 
 
 @torch.inference_mode()

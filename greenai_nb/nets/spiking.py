@@ -22,10 +22,12 @@ Source: Neftci, Mostafa and Zenke, *Surrogate gradient learning in spiking neura
 Zenke and Ganguli, *SuperSpike* (2018), for the surrogate; the rate code as implemented here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from pandas import DataFrame
 from torch import Tensor, nn
 
 from greenai_nb.checks import non_negative, one_of, positive, whole
@@ -190,7 +192,7 @@ class Silence(nn.Module):
 
 
 class MeanOverTime(nn.Module):
-    """The mean over the steps."""
+    """The mean over the steps, a mere division where spikes add up weights as they arrive."""
 
     def forward(self, x: InTime) -> Float[Tensor, "batch units"]:
         return x.mean(1)
@@ -233,6 +235,25 @@ def arriving_spikes(net: nn.Sequential, images: Images) -> dict[str, int]:
         x = layer(x)
         are_spikes = isinstance(layer, SENDERS) or (are_spikes and isinstance(layer, Silence))
     return arriving
+
+
+def by_events(table: DataFrame, arriving: Mapping[str, float]) -> DataFrame:
+    """A table of counts whose layers add a weight where a spike arrives, instead of multiplying all.
+
+    ``arriving`` are the spikes by layer, from ``arriving_spikes`` for the images that were counted, or a
+    mean. A spike that arrives is a synaptic operation for each output, and reads a weight for each:
+    ``weight_bytes`` are then all that are read, in a batch again for every image. Raises ``ValueError``
+    for a layer that the table lacks.
+    """
+    if unknown := set(arriving) - set(table["layer"]):
+        raise ValueError(f"spikes arrive at {unknown}, the table has {', '.join(table['layer'])}")
+    rows = table.to_dict("records")
+    for row in rows:
+        if (spikes := arriving.get(row["layer"])) is not None:
+            events = spikes * row["macs"] / row["inputs"]
+            row["weight_bytes"] *= events / row["weights"]
+            row |= {"macs": 0, "nonzero_macs": 0, "synaptic_operations": events}
+    return DataFrame(rows)
 
 
 def check_leak(**values: float) -> None:

@@ -97,12 +97,9 @@ def rows_of(images: Images, inputs: int) -> InTime:
 
 
 def filtered(signal: InTime, leak: float) -> InTime:
-    """The leaky sum over time, y_t = leak y_{t-1} + x_t."""
-    total, sums = torch.zeros_like(signal[:, 0]), list[Tensor]()
-    for now in signal.unbind(1):
-        total = leak * total + now
-        sums.append(total)
-    return torch.stack(sums, 1)
+    """The leaky sum y_t = leak y_{t-1} + x_t, as one product: the sum of leak^(t-s) x_s over s <= t."""
+    t = torch.arange(signal.shape[1], dtype=signal.dtype, device=signal.device)
+    return (leak ** (t[:, None] - t).clamp(min=0)).tril() @ signal
 
 
 def first_judged(logits: InTime) -> int:

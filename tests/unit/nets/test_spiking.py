@@ -20,6 +20,7 @@ from greenai_nb.nets.spiking import (
     Rate,
     Silence,
     arriving_spikes,
+    by_events,
     fire,
     leak_and_fire,
     spiking_mlp,
@@ -184,13 +185,14 @@ def test_synaptic_operations_by_hand_on_three_units():
     assert net[:3](image)[0].tolist() == [[1, 0, 0], [0, 1, 0]]
     arriving = arriving_spikes(net, image)
     assert arriving == {"1": 2, "4": 2}
-    table = count(net, image, arriving=arriving).set_index("layer")
+    table = by_events(count(net, image), arriving).set_index("layer")
     assert table["synaptic_operations"].to_dict() == {"0": 0, "1": 6, "2": 0, "3": 0, "4": 4, "5": 0}
     assert table["neuron_updates"].to_dict() == {"0": 0, "1": 0, "2": 6, "3": 0, "4": 0, "5": 0}
     assert table["macs"].sum() == table["nonzero_macs"].sum() == 0
     assert table["weight_bytes"].to_dict() == {"0": 0, "1": 24, "2": 0, "3": 0, "4": 16, "5": 0}
     assert table["weights"].sum() == 12 and table.loc["2", "state_bytes"] == 2 * 6 * 4
-    assert (table.loc["5", "additions"], table.loc["5", "multiplications"]) == (2, 2)
+    with pytest.raises(ValueError, match=r"spikes arrive at \{'7'\}, the table has 0, 1, 2, 3, 4, 5"):
+        by_events(count(net, image), {"7": 1})
     assert table.loc["2", "input_bytes"] == 6 * 4 and table.loc["2", "output_bytes"] == 1  # six bits
 
 
@@ -206,7 +208,7 @@ def test_a_current_is_multiplied_once_and_only_hidden_spikes_are_events():
     net, images = spiking_mlp(4, 3, 2, code="current", steps=7), torch.rand(5, 1, 2, 2)
     arriving = arriving_spikes(net, images)
     assert [*arriving] == ["4"] and arriving["4"] == int(net[:3](images).sum())
-    table = count(net, images, arriving=arriving).set_index("layer")
+    table = by_events(count(net, images), arriving).set_index("layer")
     assert (table.loc["1", "macs"], table.loc["4", "macs"]) == (5 * 12, 0)
     assert table.loc["2", "neuron_updates"] == 5 * 7 * 3
 
