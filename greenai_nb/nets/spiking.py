@@ -63,16 +63,18 @@ def surrogate_slope(u: Float[Tensor, "*shape"], sharpness: float) -> Float[Tenso
 
 def fire(membrane: Float[Tensor, "*shape"], sharpness: float = SHARPNESS) -> Float[Tensor, "*shape"]:
     """1 where a membrane has reached the threshold and 0 elsewhere, with the surrogate gradient."""
+    if not membrane.requires_grad:
+        return torch.ge(membrane, THRESHOLD, out=torch.empty_like(membrane))
     return _Fire.apply(membrane - THRESHOLD, sharpness)
 
 
 def leak_and_fire(current: InTime, leak: float) -> tuple[InTime, InTime]:
-    """Membranes and spikes, without gradients, of leaky units that start at zero, for these currents."""
+    """Membranes and spikes of leaky units that start at zero and receive these currents."""
     membrane = spikes = torch.zeros_like(current[:, 0])
     membranes, sent = list[Tensor](), list[Tensor]()
     for now in current.unbind(1):
         membrane = leak * membrane + now - spikes
-        spikes = torch.ge(membrane, THRESHOLD, out=torch.empty_like(membrane))
+        spikes = fire(membrane)
         membranes.append(membrane)
         sent.append(spikes)
     return torch.stack(membranes, 1), torch.stack(sent, 1)
