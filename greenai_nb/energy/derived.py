@@ -2,10 +2,10 @@
 
     E = sum_k n_k e_k + b_w e_w + b_a e_a ,
 
-with n_k operations of kind k at e_k, b_w bytes of weights, each read once a pass at e_w, and b_a bytes
-of activations that layers read and write at e_a. This is not any machine's consumption: it
-ignores control, leakage, idle circuits and how well a processor is used. It says what operations
-alone cost, and how far apart their kinds are.
+with n_k operations of kind k at e_k, b_w bytes of weights, read once a pass, or each time that a spike
+arrives, at e_w, and b_a bytes of activations and membranes that layers read and write at e_a. This is no
+machine's consumption: it ignores control, leakage, idle circuits and how well a processor is used. It
+says what operations alone cost, and how far apart their kinds are.
 
 Source: Horowitz, *Computing's energy problem* (ISSCC 2014), figure 1.1.9, and what
 ``tables/energy_per_op_45nm.csv`` names for each row.
@@ -34,6 +34,7 @@ MEMORIES = {
     SRAM: ("sram_read_1MB", 64),
     "DRAM": ("dram_read", 64),
 }
+ACTIVATIONS = ("input_bytes", "output_bytes", "state_bytes")
 PARTS = ("arithmetic", "weights", "activations")
 
 
@@ -45,7 +46,8 @@ def derived_energy(
     Float operations are taken in ``arithmetic``; the bytes are those of the table; for numbers
     of other sizes, pass ``number_bytes`` to ``count``. A product of a sign and a float is an addition;
     that of two signs takes 0.0072 pJ, extrapolated by a fit beyond its range of bits; operations on
-    integers are additions of 32 bits. A write costs what a read costs. Zeros are multiplied like other
+    integers are additions of 32 bits. A synaptic operation is an addition, the update of a leaky unit a
+    multiplication and two additions. A write costs what a read costs. Zeros are multiplied like other
     numbers: for a machine that skips them, pass ``table.assign(macs=table["nonzero_macs"])``.
 
     Raises ``ValueError`` for an arithmetic or a memory that is not in ``ARITHMETIC`` or ``MEMORIES``.
@@ -73,9 +75,9 @@ def derived_by_layer(
     prices = _prices(arithmetic, weights_in, activations_in)
     joules = table[[*prices]] * Series(prices) * PICOJOULE
     return table[["layer", "kind"]].assign(
-        arithmetic_j=joules.drop(columns=["weight_bytes", "input_bytes", "output_bytes"]).sum(axis=1),
+        arithmetic_j=joules.drop(columns=["weight_bytes", *ACTIVATIONS]).sum(axis=1),
         weights_j=joules["weight_bytes"],
-        activations_j=joules["input_bytes"] + joules["output_bytes"],
+        activations_j=joules[[*ACTIVATIONS]].sum(axis=1),
         derived_j=joules.sum(axis=1),
         provenance="derived",
     )
@@ -95,7 +97,8 @@ def _prices(arithmetic: str, weights_in: str, activations_in: str) -> Mapping[st
         "additions": addition,
         "multiplications": product,
         "integer_operations": published["int_add", 32],
+        "synaptic_operations": addition,
+        "neuron_updates": product + 2 * addition,
         "weight_bytes": byte[weights_in],
-        "input_bytes": byte[activations_in],
-        "output_bytes": byte[activations_in],
+        **dict.fromkeys(ACTIVATIONS, byte[activations_in]),
     }

@@ -6,6 +6,7 @@ A product of a weight and an activation is, by the kind of both,
     sign  x float     an addition or a subtraction    ``signed_additions``
     sign  x sign      an XNOR and its popcount        ``bit_operations``
     k bits x l bits   k l products of bits            ``bit_operations``
+    float x spike     an addition, where one arrives  ``synaptic_operations``
 
 and each number of the output takes one per weight behind it, products with padding included. A float
 layer multiplies signs like other numbers. Comparisons are ``additions``, since they subtract; ORs and
@@ -27,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from greenai_nb.nets import scaling, weights
+from greenai_nb.nets import scaling, spiking, weights
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.packed import net as packed
 from greenai_nb.nets.packed.levels import PackedLinear
@@ -41,7 +42,7 @@ from greenai_nb.nets.quantize import (
 Net = nn.Module | packed.PackedNet
 FLOAT_BYTES = 4
 WHOLE = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, QuantizedGradient)
-KEEPS_BITS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+KEEPS_BITS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Dropout, nn.Identity, spiking.Silence)
 
 
 class Cost(NamedTuple):
@@ -54,8 +55,11 @@ class Cost(NamedTuple):
     additions: int = 0
     multiplications: int = 0
     integer_operations: int = 0
+    synaptic_operations: int = 0
+    neuron_updates: int = 0
     weights: int = 0
     weight_bytes: int = 0
+    state_bytes: int = 0
 
 
 class Numbers(NamedTuple):
@@ -77,7 +81,7 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     ``images`` are there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
     those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
     ``number_bytes``, a quantized one its bits, a packed layer what it stores; weights count once, zeros
-    included.
+    included. A layer multiplies spikes like other numbers, until ``spiking.by_events`` corrects it.
 
     A layer without a rule or weights counts zero, and functions inside a module's forward, such as the
     addition of a residual, are not seen. A layer with weights that is never called gets a row
@@ -155,6 +159,8 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
             return Cost(macs, macs, weights=numbers, weight_bytes=stored)
         case QuantizedGradient():
             return Cost()
+        case spiking.LeakyUnits():  # reads and writes a membrane
+            return Cost(neuron_updates=out, state_bytes=2 * out * size)
         case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
             return Cost(**{"bit_operations" if x.signs else "additions": _seen(layer, x, y) - out})
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
@@ -227,7 +233,7 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:
         x = _numbers(args[0], size, len(images), bits.get(args[0], FLOAT_BITS))
         bits[y] = x.bits if isinstance(layer, KEEPS_BITS) else FLOAT_BITS
-        if isinstance(layer, Sign | QuantizedActivation):
+        if isinstance(layer, (Sign, QuantizedActivation, *spiking.SENDERS)):
             bits[y] = getattr(layer, "bits", 1)
         calls.append((name, x, _numbers(y, size, len(images), bits[y])))
 

@@ -8,6 +8,7 @@ from greenai_nb.nets.binary import BinaryLinear
 from greenai_nb.nets.counts import count
 from greenai_nb.nets.scaling import NoScale
 from greenai_nb.nets.sign import ste_sign
+from greenai_nb.nets.spiking import arriving_spikes, by_events, spiking_mlp
 
 
 def test_derived_joules_by_hand():
@@ -51,3 +52,25 @@ def test_memories_and_names_that_are_not_published():
     for name in ("arithmetic", "weights_in", "activations_in"):
         with pytest.raises(ValueError, match=f"{name} must be one of .*, got 'flash'"):
             derived_energy(table, **{name: "flash"})
+
+
+def test_spikes_by_hand():
+    net, images = spiking_mlp(4, 3, 2, steps=2), torch.ones(5, 1, 2, 2)
+    table = by_events(count(net, images), {"1": 20, "4": 6})
+    reading = derived_energy(table, weights_in="SRAM of 8 KB", activations_in="SRAM of 1 MB")
+    events, updates = 20 * 3 + 6 * 2, 5 * 2 * 3
+    assert 1e12 * reading.components["arithmetic"] == pytest.approx(events * 0.9 + updates * 5.5)
+    assert 1e12 * reading.components["weights"] == pytest.approx(events * 4 * 10 / 8)
+    passed = table["input_bytes"].sum() + table["output_bytes"].sum()
+    assert 1e12 * reading.components["activations"] == pytest.approx((passed + updates * 8) * 100 / 8)
+
+
+def test_a_batch_shares_the_reads_of_a_float_layer_and_not_those_of_spikes():
+    def weights_j(net, images):
+        table = by_events(count(net, images), arriving_spikes(net, images))
+        return derived_energy(table).components["weights"] / len(images)
+
+    image = torch.ones(1, 1, 2, 2)
+    ten = image.repeat(10, 1, 1, 1)
+    for net, shared in ((spiking_mlp(4, 3, 2), 1), (mlp(4, 3, 2), 10)):
+        assert weights_j(net, ten) == pytest.approx(weights_j(net, image) / shared)

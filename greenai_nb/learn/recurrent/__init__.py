@@ -1,0 +1,1 @@
+"""Networks that read an image row by row, and two ways to their gradients."""
