@@ -80,9 +80,6 @@ def fit_sgd(
         generator=torch.Generator().manual_seed(seed),
         patience=patience,
     )
-    if not math.isfinite(loss := trace["loss"].iloc[-1]):
-        diverges = f"learning_rate={learning_rate:g} diverges: take a smaller one"
-        warnings.warn(f"the loss is {loss} after epoch {len(trace)}: {diverges}", stacklevel=3)
     return Fit(net.eval(), trace, settings, interrupted=interrupted)
 
 
@@ -104,7 +101,8 @@ def descend(
     ``step(images, labels, rate)`` changes the network and returns the mean loss of its batch, at a rate
     that falls linearly to zero; ``validate()`` is the accuracy after an epoch, and ``operations`` are
     those of an image. The network is left as it was after the last whole epoch, or with ``patience``
-    after the best, as ``fit_sgd`` says. An interrupt in the first epoch is raised.
+    after the best, as ``fit_sgd`` says. An interrupt in the first epoch is raised. Warns of a loss that
+    is no longer a number.
     """
     images, labels = data.train.images, data.train.labels
     steps, done, rows = epochs * -(-len(labels) // batch_size), 0, list[dict[str, float]]()
@@ -130,6 +128,9 @@ def descend(
             raise
         interrupted, left = True, f"the network is as it was after epoch {kept_epoch}"
         warnings.warn(f"interrupted in epoch {len(rows) + 1} of {epochs}: {left}", stacklevel=4)
+    if not math.isfinite(loss := rows[-1]["loss"]):
+        diverges = f"learning_rate={learning_rate:g} diverges: take a smaller one"
+        warnings.warn(f"the loss is {loss} after epoch {len(rows)}: {diverges}", stacklevel=4)
     net.load_state_dict(kept)
     return pd.DataFrame(rows), interrupted
 

@@ -40,6 +40,7 @@ SMALLER = {
     "41_prune_and_survive": ONE_SEED | SMALL_NETWORK,
     "42_pruning_zoo": ONE_SEED,
     "52_accuracy_per_joule": ONE_SEED,
+    "61_spikes": ONE_SEED,
 }
 UPDATES = pytest.StashKey[dict[tuple[str, int], list[float]]]()
 

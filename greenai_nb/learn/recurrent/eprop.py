@@ -19,13 +19,10 @@ Source: Bellec et al., *A solution to the learning dilemma for recurrent network
 """
 
 import math
-import time
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -43,6 +40,7 @@ from greenai_nb.learn.recurrent.network import (
     loss_of,
     rows_of,
 )
+from greenai_nb.learn.sgd import descend
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.spiking import SHARPNESS, THRESHOLD, surrogate_slope
 from greenai_nb.nets.weights import copied
@@ -124,8 +122,7 @@ def fit_recurrent(
     take: Callable[..., Gradients] = back_in_time if gradients == "bptt" else eprop
     if gradients == "random feedback":
         take = partial(eprop, feedback=random_feedback(net, generator))
-    images = data.train.scaled()[:1]
-    products = multiply_accumulates(net, images) * (BPTT_COST if gradients == "bptt" else EPROP_COST)
+    passes = BPTT_COST if gradients == "bptt" else EPROP_COST
 
     def step(images: Images, labels: Labels, rate: float) -> float:
         loss, slopes = take(net, images, labels)
@@ -133,40 +130,18 @@ def fit_recurrent(
             for weight, slope in zip(net.parameters(), slopes, strict=True):
                 if weight is net.out.weight or gradients != "readout":
                     weight.sub_(slope, alpha=rate)
-        return float(loss) * len(labels)
+        return float(loss)
 
     settings: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
     settings |= {"batch_size": batch_size}
-    validate = partial(accuracy, net, data.validation)
-    trace = train_in_epochs(
-        step, validate, data, **settings, operations=float(products), generator=generator
+    trace, interrupted = descend(
+        net,
+        step,
+        partial(accuracy, net, data.validation),
+        data,
+        **settings,
+        operations=multiply_accumulates(net, torch.zeros(1, *data.shape)) * passes,
+        generator=generator,
     )
-    return Fit(net.eval(), trace, {"trainer": gradients, "seed": seed} | settings)
-
-
-def train_in_epochs(
-    step: Callable[[Tensor, Tensor, float], float],
-    validate: Callable[[], float],
-    data: Dataset,
-    *,
-    epochs: int,
-    learning_rate: float,
-    batch_size: int,
-    operations: float,
-    generator: torch.Generator,
-) -> pd.DataFrame:
-    """The trace of ``step(images, labels, rate)``, which returns a summed loss, batch after batch."""
-    images, labels, rows = data.train.scaled(), data.train.labels, list[dict[str, float]]()
-    batches, start = -(-len(labels) // batch_size), time.process_time()
-    for epoch in range(epochs):
-        loss = 0.0
-        order = torch.randperm(len(labels), generator=generator).split(batch_size)
-        for number, chosen in enumerate(order, epoch * batches):
-            rate = learning_rate * (1 - number / (epochs * batches))
-            loss += step(images[chosen], labels[chosen], rate)
-        row = {"step": (epoch + 1) * batches, "loss": loss / len(labels), "accuracy": validate()}
-        done = (epoch + 1) * len(labels)
-        rows.append(row | {"seconds": time.process_time() - start, "operations": done * operations})
-    if not math.isfinite(rows[-1]["loss"]):
-        warnings.warn(f"learning_rate={learning_rate:g} diverges: take a smaller one", stacklevel=3)
-    return pd.DataFrame(rows)
+    about = {"trainer": gradients, "seed": seed} | settings
+    return Fit(net.eval(), trace, about, interrupted=interrupted)
