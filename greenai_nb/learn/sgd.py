@@ -12,7 +12,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 
 import pandas as pd
@@ -145,21 +145,18 @@ class _Descent:
         self.shrunk = prunable_weights(net) if l1 else []
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> float:
-        """Take one step; returns the mean loss before it."""
+        """Move against the gradient, shrink by L1 and clip latent weights; returns the mean loss before."""
         loss = functional.cross_entropy(self.net(images), labels)
-        self.move(torch.autograd.grad(loss, self.weights, allow_unused=True), rate)
+        gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
+        with torch.no_grad():
+            for weight, gradient in zip(self.weights, gradients, strict=True):
+                if gradient is not None:
+                    weight.sub_(gradient, alpha=rate)
+            for matrix in self.shrunk:
+                matrix.copy_(functional.softshrink(matrix, rate * self.l1))
+            for latent in self.latent:
+                latent.clamp_(-CLIP, CLIP)
         return loss.item()
-
-    @torch.no_grad()
-    def move(self, gradients: Sequence[Tensor | None], rate: float) -> None:
-        """Move against the gradient, then shrink by L1, then clip latent weights."""
-        for weight, gradient in zip(self.weights, gradients, strict=True):
-            if gradient is not None:
-                weight.sub_(gradient, alpha=rate)
-        for matrix in self.shrunk:
-            matrix.copy_(functional.softshrink(matrix, rate * self.l1))
-        for latent in self.latent:
-            latent.clamp_(-CLIP, CLIP)
 
 
 def _check(net: nn.Module, data: Dataset) -> None:

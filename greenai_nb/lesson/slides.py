@@ -24,11 +24,7 @@ class Slide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A work that a slide cites, and the notebooks in which it is taken up, or why there are none.
-
-    ``work`` has authors and year, a comma, and a short title; ``unverified`` says why no claim is
-    judged.
-    """
+    """Authors, year and short title of a work that a slide cites, and why it is left or unverified."""
 
     work: str
     notebooks: list[str] = []

@@ -8,7 +8,6 @@ from math import prod
 from torch import nn
 
 from greenai_nb.nets.binary import BinaryConv2d, Sign
-from greenai_nb.nets.quantize import DoReFa, QuantizedActivation, QuantizedGradient, QuantizedLinear
 
 Widths = Sequence[int]
 Shape = tuple[int, int, int]  # channels, height and width of an image
@@ -25,33 +24,6 @@ def mlp(inputs: int, hidden: int, classes: int = 10, bias: bool = False) -> nn.S
     """One hidden layer of ReLU units; without biases the weights are all there is to prune."""
     first, last = nn.Linear(inputs, hidden, bias=bias), nn.Linear(hidden, classes, bias=bias)
     return nn.Sequential(nn.Flatten(), first, nn.ReLU(), last)
-
-
-def dorefa_mlp(
-    inputs: int,
-    hidden: int,
-    classes: int = 10,
-    *,
-    weight: int,
-    activation: int,
-    gradient: int,
-    seed: int,
-) -> nn.Sequential:
-    """One hidden layer with this many bits for weights, activations and gradients, 32 for float.
-
-    Both layers are quantized, each before a batch norm, which gives DoReFa's clip and the logits their
-    scale. ``seed`` is that of the gradients' noise.
-    """
-    return nn.Sequential(
-        *(nn.Flatten(), QuantizedLinear(inputs, hidden, DoReFa(weight))),
-        *(
-            QuantizedGradient(gradient, 2 * seed),
-            nn.BatchNorm1d(hidden),
-            QuantizedActivation(activation),
-        ),
-        QuantizedLinear(hidden, classes, DoReFa(weight)),
-        *(QuantizedGradient(gradient, 2 * seed + 1), nn.BatchNorm1d(classes)),
-    )
 
 
 def shallow_cnn(

@@ -69,10 +69,6 @@ class Numbers(NamedTuple):
     bytes: int
     bits: int
 
-    @property
-    def signs(self) -> bool:
-        return self.bits == 1
-
 
 def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataFrame:
     """Operations and bytes of a forward pass over some images in evaluation mode, one row per layer.
@@ -120,9 +116,9 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
     out = math.prod(y.shape)
     match layer:
         case BinaryLinear() | BinaryConv2d():
-            weights, signed = layer.weight.numel(), x.signs or bool(layer.input_quantizer)
+            weights, signed = layer.weight.numel(), x.bits == 1 or bool(layer.input_quantizer)
             kind = "bit_operations" if signed else "signed_additions"
-            comparisons = math.prod(x.shape) if signed and not x.signs else 0
+            comparisons = math.prod(x.shape) if signed and not x.bits == 1 else 0
             products = Cost(weights=weights, weight_bytes=-(-weights // 8), additions=comparisons)
             products = products._replace(**{kind: out // len(layer.weight) * weights})
             return Cost(*map(sum, zip(products, cost(layer.scaling, x, y, size), strict=True)))
@@ -162,7 +158,7 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
         case spiking.LeakyUnits():  # reads and writes a membrane
             return Cost(neuron_updates=out, state_bytes=2 * out * size)
         case nn.MaxPool2d() | nn.AdaptiveMaxPool2d():
-            return Cost(**{"bit_operations" if x.signs else "additions": _seen(layer, x, y) - out})
+            return Cost(**{"bit_operations" if x.bits == 1 else "additions": _seen(layer, x, y) - out})
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
             return Cost(additions=_seen(layer, x, y) - out, multiplications=out)
     _refuse_weights("scaling", layer)

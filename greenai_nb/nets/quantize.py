@@ -229,6 +229,33 @@ class QuantizedGradient(nn.Module):
         return torch.rand(like.shape, generator=generator).to(like) - 0.5
 
 
+def dorefa_mlp(
+    inputs: int,
+    hidden: int,
+    classes: int = 10,
+    *,
+    weight: int,
+    activation: int,
+    gradient: int,
+    seed: int,
+) -> nn.Sequential:
+    """One hidden layer with this many bits for weights, activations and gradients, 32 for float.
+
+    Both layers are quantized, each before a batch norm, which gives DoReFa's clip and the logits their
+    scale. ``seed`` is that of the gradients' noise.
+    """
+    return nn.Sequential(
+        *(nn.Flatten(), QuantizedLinear(inputs, hidden, DoReFa(weight))),
+        *(
+            QuantizedGradient(gradient, 2 * seed),
+            nn.BatchNorm1d(hidden),
+            QuantizedActivation(activation),
+        ),
+        QuantizedLinear(hidden, classes, DoReFa(weight)),
+        *(QuantizedGradient(gradient, 2 * seed + 1), nn.BatchNorm1d(classes)),
+    )
+
+
 def with_levels(net: nn.Module, levels: int) -> nn.Module:
     """A copy whose linear layers round their weights to some levels, at the best step of each.
 

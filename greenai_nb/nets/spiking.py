@@ -120,13 +120,17 @@ class LeakyUnits(nn.Module):
         return _LeakAndFire.apply(current.expand(-1, self.steps, -1), self.leak, self.sharpness)
 
 
-class Latency(nn.Module):
-    """Each pixel sends one spike, the brighter the earlier, and a dark one none."""
+class _Code(nn.Module):
+    """Tells an image in some steps."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
         whole(steps=steps)
         self.steps = steps
+
+
+class Latency(_Code):
+    """Each pixel sends one spike, the brighter the earlier, and a dark one none."""
 
     def forward(self, images: Images) -> InTime:
         pixels = images.flatten(1)[:, None]
@@ -135,13 +139,8 @@ class Latency(nn.Module):
         return spikes.scatter_(1, when, (pixels > DARK).to(pixels.dtype))
 
 
-class Rate(nn.Module):
+class Rate(_Code):
     """Each pixel sends spikes at even distances, as many as it is bright."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        whole(steps=steps)
-        self.steps = steps
 
     def forward(self, images: Images) -> InTime:
         pixels = images.flatten(1)[:, None]
@@ -149,19 +148,14 @@ class Rate(nn.Module):
         return (steps * pixels + 0.5).floor() - ((steps - 1) * pixels + 0.5).floor()
 
 
-class Current(nn.Module):
+class Current(_Code):
     """Each pixel is a constant current, told once."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        whole(steps=steps)
-        self.steps = steps
 
     def forward(self, images: Images) -> InTime:
         return images.flatten(1)[:, None]
 
 
-CODES: dict[str, type[Latency | Rate | Current]] = {"latency": Latency, "rate": Rate, "current": Current}
+CODES: dict[str, type[_Code]] = {"latency": Latency, "rate": Rate, "current": Current}
 SENDERS = (Latency, Rate, LeakyUnits)
 
 

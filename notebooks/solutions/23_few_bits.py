@@ -31,7 +31,7 @@ def level_number(r, bits):
 
 
 def best_step(weights):
-    """Hint: the error of j kept weights is the sum of squares minus j times the square of their mean size."""
+    """Hint: the error of j kept weights is the sum of squares minus j (mean size)^2."""
     largest_first = sorted((abs(weight) for weight in weights), reverse=True)
     means = [sum(largest_first[:j]) / j for j in range(1, len(weights) + 1)]
     j = max(range(1, len(weights) + 1), key=lambda j: j * means[j - 1] ** 2)

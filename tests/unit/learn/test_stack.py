@@ -5,8 +5,8 @@ from torch import nn
 from greenai_nb.learn.fit import accuracies, accuracy
 from greenai_nb.learn.sgd import fit_sgd
 from greenai_nb.learn.stack import Stack, fit_stack
-from greenai_nb.nets.architectures import dorefa_mlp, mlp
-from greenai_nb.nets.quantize import with_levels
+from greenai_nb.nets.architectures import mlp
+from greenai_nb.nets.quantize import dorefa_mlp, with_levels
 
 
 def networks(number, units=6):

@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from greenai_nb.nets.architectures import (
     cnn,
-    dorefa_mlp,
     mlp,
     shallow_binary_cnn,
     vgg_small,
@@ -26,7 +25,13 @@ from greenai_nb.nets.counts import count
 from greenai_nb.nets.inception import inception_v3
 from greenai_nb.nets.mobilenet import mobilenet_v2
 from greenai_nb.nets.packed.pack import pack
-from greenai_nb.nets.quantize import DoReFa, EqualSteps, QuantizedActivation, QuantizedLinear
+from greenai_nb.nets.quantize import (
+    DoReFa,
+    EqualSteps,
+    QuantizedActivation,
+    QuantizedLinear,
+    dorefa_mlp,
+)
 from greenai_nb.nets.scaling import LearnedScale, MeanScaleWithInputMap, NoScale
 from greenai_nb.nets.sign import plain_sign, ste_sign
 

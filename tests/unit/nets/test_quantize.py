@@ -9,13 +9,14 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from greenai_nb.learn.sgd import fit_sgd
-from greenai_nb.nets.architectures import dorefa_mlp, mlp
+from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.quantize import (
     DoReFa,
     EqualSteps,
     QuantizedActivation,
     QuantizedGradient,
     QuantizedLinear,
+    dorefa_mlp,
     least_squares_step,
     quantize_gradient,
     round_to_bits,

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from greenai_nb.nets.architectures import dorefa_mlp, mlp
+from greenai_nb.nets.architectures import mlp
 from greenai_nb.nets.packed import file as packed_file
 from greenai_nb.nets.packed.levels import PackedLinear, pack_codes, unpack_codes
 from greenai_nb.nets.packed.pack import pack
-from greenai_nb.nets.quantize import DoReFa, QuantizedLinear, with_levels
+from greenai_nb.nets.quantize import DoReFa, QuantizedLinear, dorefa_mlp, with_levels
 
 
 @given(st.data(), st.integers(1, 8))
