@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from greenai_nb.nets import scaling, weights
+from greenai_nb.nets.architectures import Addition
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.packed import net as packed
 from greenai_nb.nets.packed.levels import PackedLinear
@@ -79,10 +80,11 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     ``number_bytes``, a quantized one its bits, a packed layer what it stores; weights count once, zeros
     included.
 
-    A layer without a rule or weights counts zero, and functions inside a module's forward, such as the
-    addition of a residual, are not seen. A layer with weights that is never called gets a row
-    without operations, and a warning, because a function may use its weights. Raises ``TypeError``
-    for images that are not a tensor, and for a layer with weights but no rule, which it names.
+    A layer without a rule or weights counts zero, and functions inside a module's forward are not seen:
+    the addition of a residual counts where it is a layer, ``architectures.Addition``. A layer with
+    weights that is never called gets a row without operations, and a warning, because a function may
+    use its weights. Raises ``TypeError`` for images that are not a tensor, and for a layer with weights
+    but no rule, which it names.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")
@@ -143,7 +145,7 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
         case scaling.LearnedScale():
             numbers, times = sum(factor.numel() for factor in layer.factors), len(layer.factors)
             return Cost(multiplications=times * out, weights=numbers, weight_bytes=numbers * size)
-        case nn.ReLU() | Sign():
+        case nn.ReLU() | Sign() | Addition():
             return Cost(additions=out)
         case nn.ReLU6():
             return Cost(additions=2 * out)
@@ -225,7 +227,8 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     bits = WeakTensorKeyDictionary()
 
     def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:
-        x = _numbers(args[0], size, len(images), bits.get(args[0], FLOAT_BITS))
+        read = torch.cat(args, 1) if isinstance(layer, Addition) else args[0]
+        x = _numbers(read, size, len(images), bits.get(args[0], FLOAT_BITS))
         bits[y] = x.bits if isinstance(layer, KEEPS_BITS) else FLOAT_BITS
         if isinstance(layer, Sign | QuantizedActivation):
             bits[y] = getattr(layer, "bits", 1)

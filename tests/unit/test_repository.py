@@ -101,6 +101,7 @@ PRUNERS = ("dropout_energy", "masks", "rewiring", "saliency", "scale", "structur
 SURVEY = {PACKAGE / "prune" / f"{name}.py" for name in PRUNERS}
 SURVEY |= {PACKAGE / "nets" / name for name in ("quantize.py", "packed/levels.py", "fastfood.py")}
 SURVEY.add(PACKAGE / "learn" / "stack.py")
+SURVEY |= {*(PACKAGE / "search").glob("*.py")}
 
 
 def lines(*folders):
