@@ -5,10 +5,13 @@ Each block of a supernet adds up all operations. Their weights are a Gumbel soft
     m_k = exp((s_k + g_k) / T) / sum_j exp((s_j + g_j) / T) ,       g_k = -log(-log u_k) ,  u uniform,
 
 which turns into a draw from soft-max(s) as the temperature T falls to zero. Four fifths of the training
-images teach the weights of the operations, the rest the scores. Both take plain steps against the
-gradient. The scores' objective is
+images teach the weights of the operations, the rest the scores. The scores' objective is
 
     cross-entropy x price(expected cost of m) ,       price(c) = alpha log(c)^beta  in the paper.
+
+Both take plain steps against the gradient, the weights against that of the cross-entropy, and the scores
+against that of the objective's logarithm, so that one step size serves all prices and units. (The paper
+uses Adam for the scores.)
 
 Source: Wu et al., *FBNet* (2019), equations 4 to 9; Jang et al., *Categorical reparameterization with
 Gumbel-softmax* (2017).
@@ -80,7 +83,7 @@ def fit_fbnet(
     epochs: int = 6,
     warm_up: int = 1,
     learning_rate: float = 0.1,
-    score_rate: float = 5.0,
+    score_rate: float = 2.0,
     batch_size: int = 64,
     hot: float = 5.0,
     cold: float = 0.5,
@@ -152,10 +155,10 @@ class _Search:
         return loss.item()
 
     def teach_scores(self, chosen: Images, temperature: float, rate: float) -> None:
-        """A step of the scores down the cross-entropy times the price of the expected cost."""
+        """A step of the scores down the logarithm of the objective."""
         mixture = gumbel_softmax(self.net.scores, temperature, self.generator)
         loss = functional.cross_entropy(self.net(self.images[chosen], mixture), self.labels[chosen])
-        objective = loss * self.price(self.costs.expected(mixture))
+        objective = loss.log() + self.price(self.costs.expected(mixture)).log()
         (gradient,) = torch.autograd.grad(objective, self.net.scores)
         with torch.no_grad():
             self.net.scores.sub_(gradient, alpha=rate)

@@ -71,8 +71,8 @@ def tuned(
     inputs: Codes,
     losses: Float[Tensor, " networks"],
     penalty: float = 1.0,
-    steps: int = 50,
-    rate: float = 0.01,
+    steps: int = 300,
+    rate: float = 0.02,
 ) -> nn.Sequential:
     """A copy of a perceptron with a last layer, fitted to the losses of a few networks.
 

@@ -166,17 +166,23 @@ class Space:
 
 
 class Choice(nn.Module):
-    """A block that has all operations, and adds up their outputs with given weights."""
+    """A block with all operations: x + sum_k m_k f_k(x) for a mixture m, with f = 0 for a skip.
+
+    Since a mixture sums to one, that is the same mixture of the blocks x + f_k(x).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.options = nn.ModuleList(block(operation, channels) for operation in OPERATIONS)
 
     def forward(
-        self, x: Float[Tensor, "batch *shape"], weights: Float[Tensor, " operations"]
+        self, x: Float[Tensor, "batch *shape"], mixture: Float[Tensor, " operations"]
     ) -> Float[Tensor, "batch *shape"]:
-        pairs = zip(weights.unbind(), self.options, strict=True)
-        return sum((weight * option(x) for weight, option in pairs), torch.zeros(()))
+        out = x
+        for share, option in zip(mixture.unbind(), self.options, strict=True):
+            if isinstance(option, Residual):
+                out = out.addcmul(option.body(x), share)
+        return out
 
 
 class Supernet(nn.Module):
