@@ -13,7 +13,7 @@ Source: Wu et al., *FBNet* (2019), section 3.2 and equations 3 and 8.
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -96,30 +96,35 @@ def deployed(net: nn.Module) -> nn.Module:
 
 @torch.inference_mode()
 def latency(
-    space: Space, batch: int = 1, repetitions: int = 10, window_s: float = 0.002, seed: int = 0
+    space: Space,
+    networks: Sequence[Architecture],
+    batch: int = 1,
+    repetitions: int = 10,
+    window_s: float = 0.002,
+    seed: int = 0,
 ) -> Measured:
-    """Microseconds of CPU time an image, of the parts and of all networks, read in turns.
+    """Microseconds of CPU time an image, of all parts and of some networks, read in turns.
 
     Each is the least of some repetitions, in each of which it runs for ``window_s`` seconds. ``seed``
-    draws weights, images and the orders. Raises what ``passes`` raises.
+    draws images and the orders. Raises what ``passes`` and ``Space.network`` raise.
     """
     whole(batch=batch)
     generator = torch.Generator().manual_seed(seed)
     works = {}
-    for name, (net, shape) in (_parts(space) | _networks(space)).items():
+    for name, (net, shape) in (_parts(space) | _named(space, networks)).items():
         images = torch.rand(batch, *shape, generator=generator)
         works[name] = partial(deployed(net), images)
     got = passes(works, repetitions, seed, window_s, backend="vcpu")
     costs = {name: float(got.costs(name).min()) / batch / MICRO for name in works}
-    return _sorted(space, "us", costs, got.doubt)
+    return _sorted(space, networks, "us", costs, got.doubt)
 
 
-def energy(space: Space, batch: int = 1) -> Measured:
-    """Nanojoules an image, derived from counts of operations and bytes."""
+def energy(space: Space, networks: Sequence[Architecture], batch: int = 1) -> Measured:
+    """Nanojoules an image, derived from counts, of all parts and of some networks."""
     whole(batch=batch)
-    items = (_parts(space) | _networks(space)).items()
+    items = (_parts(space) | _named(space, networks)).items()
     costs = {name: energy_nj(net, shape, batch) for name, (net, shape) in items}
-    return _sorted(space, "nJ", costs, "")
+    return _sorted(space, networks, "nJ", costs, "")
 
 
 def energy_nj(net: nn.Module, shape: Shape, batch: int = 1) -> float:
@@ -138,15 +143,21 @@ def _parts(space: Space) -> dict[str, tuple[nn.Module, Shape]]:
     }
 
 
-def _networks(space: Space) -> dict[str, tuple[nn.Module, Shape]]:
-    return {" ".join(each): (space.network(each), space.shape) for each in space.distinct()}
+def _named(space: Space, networks: Sequence[Architecture]) -> dict[str, tuple[nn.Module, Shape]]:
+    return {" ".join(each): (space.network(each), space.shape) for each in networks}
 
 
 def _place(number: int, operation: str) -> str:
     return f"block {number}: {operation}"
 
 
-def _sorted(space: Space, unit: str, costs: Mapping[str, float], doubt: str) -> Measured:
+def _sorted(
+    space: Space,
+    networks: Sequence[Architecture],
+    unit: str,
+    costs: Mapping[str, float],
+    doubt: str,
+) -> Measured:
     """A table of the costs of parts, and the costs of networks."""
     rows = [
         [costs.get(_place(number, operation), 0.0) for operation in OPERATIONS]
@@ -154,4 +165,4 @@ def _sorted(space: Space, unit: str, costs: Mapping[str, float], doubt: str) -> 
     ]
     fixed = sum(costs[name] for name in space.fixed())
     table = CostTable(unit, fixed, torch.tensor(rows, dtype=torch.float64))
-    return Measured(table, {each: costs[" ".join(each)] for each in space.distinct()}, doubt)
+    return Measured(table, {each: costs[" ".join(each)] for each in networks}, doubt)

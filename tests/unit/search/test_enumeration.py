@@ -42,8 +42,8 @@ def test_more_draws_than_networks_are_refused(tries):
         expected_best(range(52), tries)
 
 
-def test_seed_noise_is_the_root_of_the_mean_variance():
-    table = pd.DataFrame({"architecture": list("aabb"), "loss": [1.0, 3.0, 5.0, 5.0]})
+def test_seed_noise_is_the_root_of_the_mean_variance_of_logs():
+    table = pd.DataFrame({"architecture": list("aabb"), "loss": [1.0, math.e**2, 5.0, 5.0]})
     assert seed_noise(table) == pytest.approx(1.0)
     assert math.isnan(seed_noise(table.iloc[::2]))
 
