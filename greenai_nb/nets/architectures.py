@@ -25,9 +25,7 @@ BINARY: Kind = (BinaryConv2d, Sign)
 class Addition(nn.Module):
     """The sum of two tensors of one shape, as a layer, so that a count of operations sees it."""
 
-    def forward(
-        self, x: Float[Tensor, "batch *shape"], y: Float[Tensor, "batch *shape"]
-    ) -> Float[Tensor, "batch *shape"]:
+    def forward(self, x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Tensor:
         return x + y
 
 

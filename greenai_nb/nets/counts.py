@@ -78,13 +78,11 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     ``images`` are there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
     those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
     ``number_bytes``, a quantized one its bits, a packed layer what it stores; weights count once, zeros
-    included.
+    included. A layer without a rule or weights counts zero, and functions inside a module's forward are
+    not seen: use ``Addition`` for a residual.
 
-    A layer without a rule or weights counts zero, and functions inside a module's forward are not seen:
-    the addition of a residual counts where it is a layer, ``architectures.Addition``. A layer with
-    weights that is never called gets a row without operations, and a warning, because a function may
-    use its weights. Raises ``TypeError`` for images that are not a tensor, and for a layer with weights
-    but no rule, which it names.
+    A layer with weights that is never called gets a row without operations and a warning: functions may
+    use them. ``TypeError`` for images that are no tensor, and for a layer with weights but no rule.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")

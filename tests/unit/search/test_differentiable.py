@@ -59,7 +59,8 @@ def costs_of(**costs):
 
 def fit(data, costs, **settings):
     torch.manual_seed(0)
-    how = {"epochs": 4, "batch_size": 6, "score_rate": 0.5, "price": PowerPrice(2.0)} | settings
+    how = {"epochs": 4, "warm_up": 0, "batch_size": 6, "score_rate": 1.0, "price": PowerPrice(2.0)}
+    how |= settings
     return fit_fbnet(Supernet(space_of(data)), data, costs, **how)
 
 
