@@ -71,14 +71,13 @@ def accuracy(net: nn.Module, split: Split) -> float:
 
 def accuracies(net: nn.Module, split: Split) -> Float[Tensor, "*networks"]:
     """The same for a stack of networks, whose logits are (images, networks, classes): one for each."""
-    was_training, right = net.training, torch.zeros((), dtype=torch.long)
+    was_training = net.training
     net.eval()
     with torch.inference_mode():
-        for part in map(Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH)):
-            answers = net(part.scaled()).argmax(-1)
-            right = right + (answers.movedim(0, -1) == part.labels).sum(-1)
+        parts = map(Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH))
+        answers = [net(part.scaled()).argmax(-1) for part in parts]
     net.train(was_training)
-    return right.double() / len(split)
+    return (torch.cat(answers).movedim(0, -1) == split.labels).double().mean(-1)
 
 
 def accuracy_percent(fits: Sequence[Fit], split: Split) -> list[float]:

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 import torch
@@ -65,21 +66,18 @@ def fit_sgd(
     net = copied(net)
     _check(net, data)
     _warn_of_copies(net)
-    settings: dict[str, object] = {"trainer": "SGD with L1" if l1 else "SGD", "epochs": epochs}
-    settings |= {"learning_rate": learning_rate, "batch_size": batch_size, "l1": l1}
-    settings |= {"patience": patience, "seed": seed}
+    settings: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
+    settings |= {"batch_size": batch_size, "patience": patience}
     trace, interrupted = descend(
         net.train(),
         _Descent(net, l1).step,
         lambda: accuracy(net, data.validation),
         data,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
+        **settings,
         operations=multiply_accumulates(net, torch.zeros(1, *data.shape)) * (1 + BACKWARD_COST),
         generator=torch.Generator().manual_seed(seed),
-        patience=patience,
     )
+    settings |= {"trainer": "SGD with L1" if l1 else "SGD", "l1": l1, "seed": seed}
     return Fit(net.eval(), trace, settings, interrupted=interrupted)
 
 
@@ -100,14 +98,13 @@ def descend(
 
     ``step(images, labels, rate)`` changes the network and returns the mean loss of its batch, at a rate
     that falls linearly to zero; ``validate()`` is the accuracy after an epoch, and ``operations`` are
-    those of an image. The network is left as it was after the last whole epoch, or with ``patience``
-    after the best, as ``fit_sgd`` says. An interrupt in the first epoch is raised. Warns of a loss that
-    is no longer a number.
+    those of an image. The network is left as after the last whole epoch, or with ``patience`` the best.
+    An interrupt in the first epoch is raised. Warns of a loss that is no longer a number.
     """
     images, labels = data.train.images, data.train.labels
-    steps, done, rows = epochs * -(-len(labels) // batch_size), 0, list[dict[str, float]]()
-    kept, kept_epoch, best, interrupted = dict[str, Tensor](), 0, -1.0, False
-    start = time.process_time()
+    steps, done, start = epochs * -(-len(labels) // batch_size), 0, time.process_time()
+    rows, kept = list[dict[str, float]](), dict[str, Tensor]()
+    kept_epoch, best, interrupted = 0, -1.0, False
     try:
         for epoch in range(1, epochs + 1):
             loss = 0.0
@@ -126,8 +123,8 @@ def descend(
     except KeyboardInterrupt:
         if not rows:
             raise
-        interrupted, left = True, f"the network is as it was after epoch {kept_epoch}"
-        warnings.warn(f"interrupted in epoch {len(rows) + 1} of {epochs}: {left}", stacklevel=4)
+        interrupted, where = True, f"interrupted in epoch {len(rows) + 1} of {epochs}"
+        warnings.warn(f"{where}: the network is that of epoch {kept_epoch}", stacklevel=4)
     if not math.isfinite(loss := rows[-1]["loss"]):
         diverges = f"learning_rate={learning_rate:g} diverges: take a smaller one"
         warnings.warn(f"the loss is {loss} after epoch {len(rows)}: {diverges}", stacklevel=4)
@@ -145,7 +142,7 @@ class _Descent:
         self.shrunk = prunable_weights(net) if l1 else []
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> float:
-        """Move against the gradient, shrink by L1 and clip latent weights; returns the mean loss before."""
+        """Move against the gradient, shrink, clip latent weights; returns the mean loss before."""
         loss = functional.cross_entropy(self.net(images), labels)
         gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
         with torch.no_grad():

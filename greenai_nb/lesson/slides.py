@@ -1,7 +1,6 @@
 """The slides in their order, and the works that they cite: which notebooks take each up."""
 
 import re
-from collections.abc import Mapping
 from functools import cache
 
 import msgspec
@@ -14,27 +13,24 @@ NAMED = re.compile(r'slide "([^"]+)"')  # in the source of a claim
 
 
 class Slide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A slide, the numbers of the works that it cites, and its notebooks, or why there are none."""
+    """A slide, the numbers of the works that it cites, and its notebooks."""
 
     title: str
     section: str
-    notebooks: list[str] = []
+    notebooks: list[str]
     cites: list[int] = []
-    left: str = ""
 
 
 class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Authors, year and short title of a work that a slide cites, and why it is left or unverified."""
+    """Authors, year and short title of a work that a slide cites, and why nothing of it is judged."""
 
     work: str
-    notebooks: list[str] = []
-    left: str = ""
+    notebooks: list[str]
     unverified: str = ""
 
-    def judged(self, claims: Mapping[str, Claim]) -> list[Claim]:
+    def judged(self, claims: dict[str, Claim]) -> list[Claim]:
         """The claims whose source names the work's authors and year."""
-        authors, _, _ = self.work.rpartition(",")
-        return [claim for claim in claims.values() if authors in claim.source]
+        return [claim for claim in claims.values() if self.work.rpartition(",")[0] in claim.source]
 
 
 class Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,7 +5,8 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from greenai_nb.nets.binary import BinaryConv2d, Sign
 
@@ -18,6 +19,13 @@ VGG_WIDTHS = (128, 128, 256, 256, 512, 512)
 Kind = tuple[Callable[..., nn.Conv2d], type[nn.Module]]
 FLOAT: Kind = (partial(nn.Conv2d, bias=False), nn.ReLU)
 BINARY: Kind = (BinaryConv2d, Sign)
+
+
+class Addition(nn.Module):
+    """The sum of two tensors of one shape, as a layer, so that a count of operations sees it."""
+
+    def forward(self, x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Tensor:
+        return x + y
 
 
 def mlp(inputs: int, hidden: int, classes: int = 10, bias: bool = False) -> nn.Sequential:

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from greenai_nb.nets import scaling, spiking, weights
+from greenai_nb.nets.architectures import Addition
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.packed import net as packed
 from greenai_nb.nets.packed.levels import PackedLinear
@@ -77,12 +78,10 @@ def count(net: Net, images: Tensor, number_bytes: int = FLOAT_BYTES) -> pd.DataF
     ``images`` are there: ``torch.empty(1, 3, 299, 299, device="meta")``. Columns: ``layer``, ``kind``,
     those of ``Cost``, ``inputs``, ``outputs``, ``input_bytes``, ``output_bytes``. A number takes
     ``number_bytes``, a quantized one its bits, a packed layer what it stores; weights count once, zeros
-    included. A layer multiplies spikes like other numbers, until ``spiking.by_events`` corrects it.
-
-    A layer without a rule or weights counts zero, and functions inside a module's forward, such as the
-    addition of a residual, are not seen. A layer with weights that is never called gets a row
-    without operations, and a warning, because a function may use its weights. Raises ``TypeError``
-    for images that are not a tensor, and for a layer with weights but no rule, which it names.
+    included. A layer multiplies spikes, until ``spiking.by_events`` corrects it. One without a rule or
+    weights counts zero, and functions inside a forward are not seen: use ``Addition`` for a residual.
+    A layer with weights that is never called gets a row without operations and a warning: functions may
+    use them. ``TypeError`` for images that are no tensor, and for a layer with weights but no rule.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor of (batch, *shape), got {type(images).__name__}")
@@ -118,7 +117,7 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
         case BinaryLinear() | BinaryConv2d():
             weights, signed = layer.weight.numel(), x.bits == 1 or bool(layer.input_quantizer)
             kind = "bit_operations" if signed else "signed_additions"
-            comparisons = math.prod(x.shape) if signed and not x.bits == 1 else 0
+            comparisons = math.prod(x.shape) if signed and x.bits != 1 else 0
             products = Cost(weights=weights, weight_bytes=-(-weights // 8), additions=comparisons)
             products = products._replace(**{kind: out // len(layer.weight) * weights})
             return Cost(*map(sum, zip(products, cost(layer.scaling, x, y, size), strict=True)))
@@ -143,7 +142,7 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
         case scaling.LearnedScale():
             numbers, times = sum(factor.numel() for factor in layer.factors), len(layer.factors)
             return Cost(multiplications=times * out, weights=numbers, weight_bytes=numbers * size)
-        case nn.ReLU() | Sign():
+        case nn.ReLU() | Sign() | Addition():
             return Cost(additions=out)
         case nn.ReLU6():
             return Cost(additions=2 * out)
@@ -227,7 +226,8 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     bits = WeakTensorKeyDictionary()
 
     def record(name: str, layer: nn.Module, args: Any, y: Any) -> None:
-        x = _numbers(args[0], size, len(images), bits.get(args[0], FLOAT_BITS))
+        read = torch.cat(args, 1) if isinstance(layer, Addition) else args[0]
+        x = _numbers(read, size, len(images), bits.get(args[0], FLOAT_BITS))
         bits[y] = x.bits if isinstance(layer, KEEPS_BITS) else FLOAT_BITS
         if isinstance(layer, (Sign, QuantizedActivation, *spiking.SENDERS)):
             bits[y] = getattr(layer, "bits", 1)
@@ -250,11 +250,9 @@ def _layers(net: nn.Module, images: Tensor, size: int) -> list[dict[str, Any]]:
     if unseen := [name for name in layers if name not in called and [*layers[name].parameters()]]:
         what = "never called as layers: if functions use their weights, those operations are not counted"
         warnings.warn(f"{', '.join(unseen)}: {what}", stacklevel=3)
-        none = {
-            name: Numbers((0, len(layers[name].get_parameter("weight"))), 0, FLOAT_BITS)
-            for name in unseen
-        }
-        calls += [(name, numbers, numbers) for name, numbers in none.items()]
+        for name in unseen:
+            nothing = Numbers((0, len(layers[name].get_parameter("weight"))), 0, FLOAT_BITS)
+            calls.append((name, nothing, nothing))
     return [_row(name, layers[name], x, y, cost(layers[name], x, y, size)) for name, x, y in calls]
 
 

@@ -39,6 +39,7 @@ SMALLER = {
     "32_sgd_vs_mcmc": ONE_SEED | SMALL_NETWORK,
     "41_prune_and_survive": ONE_SEED | SMALL_NETWORK,
     "42_pruning_zoo": ONE_SEED,
+    "43_search_the_architecture": ONE_SEED,
     "52_accuracy_per_joule": ONE_SEED,
     "61_spikes": ONE_SEED,
 }

@@ -1,0 +1,1 @@
+"""Architecture search on spaces of networks that are small enough to enumerate."""
