@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenai_nb.nets.architectures import mlp
+from greenai_nb.prune import dropout_energy
 from greenai_nb.prune.dropout_energy import (
     evolve,
     exactly,
@@ -104,3 +105,18 @@ def test_training_keeps_as_many_units_as_asked_and_learns(tiny_data):
     assert 1 <= int(free.net[1].weight.any(1).sum()) <= 12
     with pytest.raises(ValueError, match="at most the 12"):
         fit_edropout(net, tiny_data, epochs=1, units=13)
+
+
+def test_an_interrupt_gives_masks_and_weights_of_the_finished_epoch(tiny_data, monkeypatch):
+    seen = []
+
+    def look(net, split):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(net[1].weight.clone())
+        return 0.5
+
+    monkeypatch.setattr(dropout_energy, "accuracy", look)
+    with pytest.warns(UserWarning, match="epoch 2 of 2: the network is that of epoch 1"):
+        done = fit_edropout(mlp(16, 12, 3), tiny_data, epochs=2, batch_size=10, units=5)
+    assert done.interrupted and torch.equal(done.net[1].weight, seen[0])
