@@ -32,7 +32,7 @@ def mean_of_blocks(fixed, costs, probabilities):
 
 
 def skips_first(architecture, shapes):
-    """Hint: go through architecture and shapes side by side, and take the names of this shape."""
+    """Hint: sort so that skips come first and the others keep their order; False sorts before True."""
     moved = []
     for shape in dict.fromkeys(shapes):
         stage = [name for name, its in zip(architecture, shapes, strict=True) if its == shape]

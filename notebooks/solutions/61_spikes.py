@@ -22,7 +22,7 @@ def without_reset(currents, leak):
 
 
 def reset_to_zero(currents, leak):
-    """Your spike sets the membrane to zero. A soft reset takes 1 off, and what is above it stays."""
+    """Your spike sets the membrane to zero. A spike takes 1 off, and what is above it stays."""
     membrane, spike, sent = 0.0, 0, 0
     for current in currents:
         membrane = leak * membrane * (1 - spike) + current
@@ -59,8 +59,13 @@ def float_shares_nothing(multiply, add, read, batch):
 
 
 def arithmetic_alone(multiply, add, read, batch):
-    """You leave the memory out. A read costs more than the arithmetic, and both have to pay it."""
+    """You leave the memory out. Both have to read weights."""
     return (multiply + add) / add
+
+
+def product_alone(multiply, add, read, batch):
+    """You leave out the addition. A multiply-accumulate is a product and an addition."""
+    return (multiply + read / batch) / (add + read)
 
 
 def upside_down(multiply, add, read, batch):
@@ -87,5 +92,11 @@ CASES = {
 }
 MISCONCEPTIONS = {
     "count_spikes": [without_reset, reset_to_zero, without_leak, leaking_input],
-    "break_even": [events_share_reads, float_shares_nothing, arithmetic_alone, upside_down],
+    "break_even": [
+        events_share_reads,
+        float_shares_nothing,
+        arithmetic_alone,
+        product_alone,
+        upside_down,
+    ],
 }
