@@ -3,13 +3,15 @@
 
 def next_work(before, losses, distance):
     """Hint: end in s, come from any u. The round was served in u, so its loss is that of u."""
-    states = range(len(before))
-    served = [before[u] + losses[u] for u in states]
-    return [min(served[u] + distance[u][s] for u in states) for s in states]
+
+    def ending_in(s):
+        return min(before[u] + losses[u] + distance[u][s] for u in range(len(before)))
+
+    return [ending_in(s) for s in range(len(before))]
 
 
 def nobody_moves(before, losses, distance):
-    """Nobody moves in yours: it adds up losses. A state is also reached from others, for their distance."""
+    """Nobody moves in yours. A state is also reached from others, for their distance."""
     return [work + loss for work, loss in zip(before, losses, strict=True)]
 
 
@@ -25,14 +27,14 @@ def served_after_moving(before, losses, distance):
 
 
 def from_the_leader(before, losses, distance):
-    """Everybody comes from the leading state in yours. Staying, or coming from a near one, may be cheaper."""
+    """You always come from the leading state. Staying, or coming from a near one, may be cheaper."""
     served = [work + loss for work, loss in zip(before, losses, strict=True)]
     leader = served.index(min(served))
     return [served[leader] + distance[leader][s] for s in range(len(before))]
 
 
 def worst_ratio(threshold, break_even):
-    """Hint: the worst gap ends just after the switch. Knowing it, one stays on, or is off from the start."""
+    """Hint: the gap ends just after the threshold. Who knows that takes the cheaper of on and off."""
     paid = threshold + break_even
     least = min(threshold, break_even)
     return paid / least
