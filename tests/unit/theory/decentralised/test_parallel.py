@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from greenai_nb.theory import parallel
+from greenai_nb.theory import moving
+from greenai_nb.theory.decentralised import parallel
 from greenai_nb.theory.space import signs
 
 HALVES = [range(4), range(4, 8)]
@@ -39,7 +40,7 @@ def workers(losses, inverse_temperature):
 
 def distance(chain, losses, inverse_temperature):
     target = parallel.gibbs(losses, inverse_temperature)
-    return parallel.total_variation(parallel.stationary(chain), target)
+    return moving.total_variation(parallel.stationary(chain), target)
 
 
 def imbalance(chain, distribution):
@@ -143,7 +144,7 @@ def test_exact_swaps_keep_both_distributions_and_mix(two_modes):
     alone = parallel.metropolis(two_modes, LADDER[0], range(4))
     assert parallel.spectral_gap(move @ swap) >= 20 * parallel.spectral_gap(alone)
     always = parallel.stationary(move @ parallel.certain_swaps(16)).reshape(16, 16)
-    assert parallel.total_variation(always.sum(1), cold) >= 0.1
+    assert moving.total_variation(always.sum(1), cold) >= 0.1
 
 
 def test_the_stationary_distribution_is_what_many_steps_lead_to(losses):

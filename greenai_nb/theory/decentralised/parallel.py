@@ -121,11 +121,6 @@ def stationary(chain: Chain) -> Distribution:
     return solution
 
 
-def total_variation(first: Distribution, second: Distribution) -> float:
-    """Half the summed difference: the largest difference in probability of any event."""
-    return float(np.abs(first - second).sum() / 2)
-
-
 def spectral_gap(chain: Chain) -> float:
     """One minus the second largest modulus of an eigenvalue; after k steps its power k is left."""
     return float(1 - np.sort(np.abs(np.linalg.eigvals(chain)))[-2])

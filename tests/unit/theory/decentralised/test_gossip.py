@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenai_nb.theory import gossip
+from greenai_nb.theory.decentralised import gossip
 
 GRAPHS = {"ring": gossip.ring(16), "grid": gossip.grid(4, 4), "complete": gossip.complete(16)}
 
