@@ -181,7 +181,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_running(place):
 
 def test_two_sweeps_do_not_share_a_folder(place):
     out = place / "out"
-    first = begin("03", "-p", "n=0,1", "--out", out, "--workers", 1, SLEEP="2")
+    first = begin("03", "-p", "n=0,1", "--out", out, "--workers", 1, SLEEP="5")
     wait_for(lambda: notes(place)[1])
     code, said = greenai_sweep("03", "-p", "n=2", "--out", out, "--workers", 1)
     assert code == 2 and "another run is writing" in said
