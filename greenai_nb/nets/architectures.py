@@ -5,10 +5,12 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from greenai_nb.nets.binary import BinaryConv2d, Sign
+from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
+from greenai_nb.nets.scaling import NoScale
 
 Widths = Sequence[int]
 Shape = tuple[int, int, int]  # channels, height and width of an image
@@ -32,6 +34,21 @@ def mlp(inputs: int, hidden: int, classes: int = 10, bias: bool = False) -> nn.S
     """One hidden layer of ReLU units; without biases the weights are all there is to prune."""
     first, last = nn.Linear(inputs, hidden, bias=bias), nn.Linear(hidden, classes, bias=bias)
     return nn.Sequential(nn.Flatten(), first, nn.ReLU(), last)
+
+
+def sign_mlp(inputs: int, hidden: int, classes: int = 10) -> nn.Sequential:
+    """Signs of the pixels, a layer of signs, signs of its units, and a linear layer in float.
+
+    A pixel counts as +1 from half of white on. Each unit adds a constant, -1 or +1, to its sum: minus
+    the running mean of the norm after it.
+    """
+    binary, shifted = BinaryLinear(inputs, hidden, scaling=NoScale()), nn.BatchNorm1d(hidden, affine=False)
+    pixels = nn.BatchNorm1d(inputs, affine=False)
+    pixels.running_mean.fill_(0.5)
+    shifted.running_mean.copy_(2.0 * torch.randint(2, (hidden,)) - 1)
+    return nn.Sequential(
+        *(nn.Flatten(), pixels, Sign(), binary, shifted, Sign()), nn.Linear(hidden, classes)
+    ).eval()
 
 
 def shallow_cnn(

@@ -193,10 +193,10 @@ def _filter_block(
 
 
 @njit
-def _output_block(unit: int, chain: Any, steps: Any, generator: Any, space: Any, moves: Any) -> None:
+def output_block(unit: int, activation: Any, chain: Any, steps: Any, generator: Any, space: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
     """Moves of the weights out of one unit, each of which moves the logits of one class."""
     mass, inverse, ends = chain.mass, chain.inverse, chain.ends
-    weights, scale, activation = chain.outgoing[unit], steps.scales_out[unit], chain.activations[unit]
+    weights, scale = chain.outgoing[unit], steps.scales_out[unit]
     output, growth, powers = space[0], space[1], space[2:]
     largest, classes, images = ZERO, len(weights), len(inverse)
     for image in range(images):
@@ -242,7 +242,7 @@ def sweep(chain: Any, steps: Any, block: int, generator: Any, moves: Any) -> Non
         normalize(chain.mass, chain.inverse)
         if generator.random() < steps.output_prob:
             unit = generator.integers(0, len(chain.outgoing))
-            _output_block(unit, chain, steps, generator, space, some)
+            output_block(unit, chain.activations[unit], chain, steps, generator, space, some)
         else:
             number = generator.integers(0, len(chain.filters))
             _filter_block(number, chain, steps, generator, slope, space, some)

@@ -13,8 +13,8 @@ from torch import nn
 
 from greenai_nb.data.datasets import Dataset
 from greenai_nb.learn.accept_reject import check_labels
+from greenai_nb.learn.fast import state
 from greenai_nb.learn.fast.kernels import HIDDEN, OUTPUT
-from greenai_nb.learn.fast.state import Chain, chain_at, output_layer, refresh, write
 from greenai_nb.learn.fit import MOVES, Fit, accuracy
 from greenai_nb.nets.weights import copied
 
@@ -27,7 +27,7 @@ class Counts:
     ``proposal`` names what is proposed in each layer; ``operations`` are multiply-accumulates.
     """
 
-    def __init__(self, chain: Chain, proposal: Mapping[int, str]) -> None:
+    def __init__(self, chain: Any, proposal: Mapping[int, str]) -> None:
         self.operations, self.proposal = 0, proposal
         hidden, output = np.zeros_like(chain.filters, bool), np.zeros_like(chain.outgoing, bool)
         self.visited = {HIDDEN: hidden, OUTPUT: output}
@@ -55,6 +55,15 @@ class Counts:
         self._start_anew()
 
 
+class Layout(Protocol):
+    """How a network becomes a chain of cached arrays and back; ``greenai_nb.learn.fast.state`` is one."""
+
+    chain_at: Callable[..., Any]
+    refresh: Callable[[Any], float]
+    write: Callable[[Any, nn.Module], None]
+    output_layer: Callable[[nn.Module], nn.Linear]
+
+
 class Mover(Protocol):
     """What moves a chain: ``advance`` makes blocks of proposals, and returns the change of the loss."""
 
@@ -70,12 +79,13 @@ def run(
     data: Dataset,
     trainer: str,
     settings: Any,
-    make: Callable[[Any, Chain, np.random.Generator], Mover],
+    make: Callable[[Any, Any, np.random.Generator], Mover],
     *,
     proposals: int,
     seed: int,
     evaluations: int,
     block: int = 1,
+    layout: Layout = state,
 ) -> Fit:
     """Train a copy of a network by the mover that ``make`` gives, in blocks of ``block`` proposals.
 
@@ -88,16 +98,16 @@ def run(
         least = evaluations * block
         raise ValueError(f"{evaluations} evaluations need {least} proposals at least, got {proposals}")
     labels, net = data.train.labels, copied(net).eval()
-    check_labels(labels, output_layer(net).out_features)
+    check_labels(labels, layout.output_layer(net).out_features)
     clock = time.thread_time()
-    chain, rows, interrupted = chain_at(net, data.train.images, labels), [], False
-    mover, loss = make(settings, chain, np.random.default_rng(seed)), refresh(chain)
+    chain, rows, interrupted = layout.chain_at(net, data.train.images, labels), [], False
+    mover, loss = make(settings, chain, np.random.default_rng(seed)), layout.refresh(chain)
     every, counts = -(-mover.between_refreshes // block), mover.counts
     if not np.isfinite(loss):
         raise ValueError(f"the chain must start at weights with a finite loss, got {loss}")
 
     def evaluate() -> None:
-        write(chain, net)
+        layout.write(chain, net)
         row = {"step": done * block, "loss": loss / len(labels)}
         row |= {"accuracy": accuracy(net, data.validation), "seconds": time.thread_time() - clock}
         rows.append(row | {"operations": float(counts.operations)})
@@ -110,10 +120,10 @@ def run(
                 loss += mover.advance(some)
                 done += some
                 if done % every == 0 or done == blocks:
-                    loss = refresh(chain)
+                    loss = layout.refresh(chain)
             evaluate()
     except KeyboardInterrupt:
-        loss = refresh(chain)
+        loss = layout.refresh(chain)
         evaluate()
         interrupted = True
         warnings.warn(f"interrupted after {done * block} proposals; they are kept", stacklevel=4)

@@ -1,0 +1,1 @@
+"""Accept-reject on layers whose weights and activations are signs: a move flips one weight."""
