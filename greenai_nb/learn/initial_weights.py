@@ -2,21 +2,16 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from scipy.ndimage import gaussian_filter
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.checks import non_negative
-from greenai_nb.learn.bits import state as bits
 from greenai_nb.learn.fast.state import layers
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.theory.prior import Cauchy
 
 OUTPUT_WEIGHT = 0.5
-SIGN_OUTPUT_WEIGHT = 0.2
-BLUR = 1.5  # pixels
-LEAST_DIFFERENCE = 5  # of 255
 HIDDEN_BIAS = 0.1
 PATCHES = 4000
 LEAST_CONTRAST = 0.15
@@ -41,7 +36,10 @@ def start_sparse(net: nn.Sequential, noise: float = 0.0) -> nn.Sequential:
             layer.bias.fill_(bias)
     if noise:
         hidden.weight.normal_(std=noise)
-    _feed_classes(output.weight, OUTPUT_WEIGHT)
+    classes, units = output.weight.shape
+    unit = torch.arange(units)
+    sign = torch.where(unit // classes % 2 == 0, 1.0, -1.0)
+    output.weight[unit % classes, unit] = OUTPUT_WEIGHT * sign
     return net
 
 
@@ -92,32 +90,3 @@ def start_from_patches(
         if silent is not None:
             silent.zero_()
     return net
-
-
-@torch.no_grad()
-def start_from_differences(
-    net: nn.Sequential, images: UInt8[Tensor, "images channels height width"], seed: int = 0
-) -> nn.Sequential:
-    """Set the signs of ``sign_mlp`` to those of differences of two blurred images, in place.
-
-    The images are drawn without their labels; where both are alike the signs are random. Hidden unit h
-    feeds class h mod 10 alone, with opposite signs in every second ten units. Returns the network.
-    """
-    _, hidden, _, output = bits.layers(net)
-    generator = np.random.default_rng(seed)
-    first, second = images[torch.from_numpy(generator.integers(0, len(images), (2, hidden.out_features)))]
-    difference = gaussian_filter(first.numpy() - second.numpy().astype(float), BLUR, axes=(-2, -1))
-    alike = np.abs(difference) < LEAST_DIFFERENCE
-    signs = np.where(alike, generator.choice([-1, 1], alike.shape), np.sign(difference))
-    hidden.weight.copy_(torch.from_numpy(signs).flatten(1))
-    for silent in (output.weight, output.bias):
-        silent.zero_()
-    _feed_classes(output.weight, SIGN_OUTPUT_WEIGHT)
-    return net
-
-
-def _feed_classes(weight: Float[Tensor, "classes units"], size: float) -> None:
-    """Let unit h feed class h mod 10, with the other sign in every second ten units."""
-    classes, units = weight.shape
-    unit = torch.arange(units)
-    weight[unit % classes, unit] = size * torch.where(unit // classes % 2 == 0, 1.0, -1.0)

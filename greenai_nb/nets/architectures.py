@@ -42,10 +42,13 @@ def sign_mlp(inputs: int, hidden: int, classes: int = 10) -> nn.Sequential:
     A pixel counts as +1 from half of white on. Each unit adds a constant, -1 or +1, to its sum: minus
     the running mean of the norm after it.
     """
-    binary, shifted = BinaryLinear(inputs, hidden, scaling=NoScale()), nn.BatchNorm1d(hidden, affine=False)
+    binary, shifted = (
+        BinaryLinear(inputs, hidden, scaling=NoScale()),
+        nn.BatchNorm1d(hidden, affine=False),
+    )
     pixels = nn.BatchNorm1d(inputs, affine=False)
-    pixels.running_mean.fill_(0.5)
-    shifted.running_mean.copy_(2.0 * torch.randint(2, (hidden,)) - 1)
+    pixels.register_buffer("running_mean", torch.full((inputs,), 0.5))
+    shifted.register_buffer("running_mean", 2.0 * torch.randint(2, (hidden,)) - 1)
     return nn.Sequential(
         *(nn.Flatten(), pixels, Sign(), binary, shifted, Sign()), nn.Linear(hidden, classes)
     ).eval()

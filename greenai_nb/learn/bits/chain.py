@@ -71,9 +71,7 @@ class FlipSettings:
         return Flips(steps, float(self.coupling), np.float32(self.firing_price), self.loss == "errors")
 
 
-def sweep(
-    chain: BitChain, blocks: int, settings: FlipSettings, generator: np.random.Generator
-) -> Array:
+def sweep(chain: BitChain, blocks: int, settings: FlipSettings, generator: np.random.Generator) -> Array:
     """Move the chain by blocks of proposals; returns a ``MOVE`` record of each proposal."""
     moves = np.zeros(blocks * settings.block, MOVE)
     kernels.sweep(chain, settings.flips(chain), settings.block, generator, moves)
@@ -106,9 +104,7 @@ class _Flips:
 
     between_refreshes = REFRESH_EVERY
 
-    def __init__(
-        self, settings: FlipSettings, chain: BitChain, generator: np.random.Generator
-    ) -> None:
+    def __init__(self, settings: FlipSettings, chain: BitChain, generator: np.random.Generator) -> None:
         self.settings, self.chain, self.generator = settings, chain, generator
         self.counts = Counts(chain, {HIDDEN: "sign flip", OUTPUT: "step or redraw"})
 

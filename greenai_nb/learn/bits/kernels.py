@@ -14,8 +14,8 @@ Flipping w_j turns the images of the boundary with w_j x_ij = s_i, so its exact 
 One product r of the boundary with the images gives the changes of all weights at once. A proposal is
 priced alone while that is cheaper, and from the ``ALONE``-th in a row on by the product.
 
-Where a decision hangs on less than ``TIE`` nats for each image of the boundary, the change is computed anew from weights
-and activations in double precision: every decision is then that of exact arithmetic.
+Where a decision hangs on less than ``TIE`` nats for each image of the boundary, the change is computed
+anew from weights and activations in double precision: every decision is then that of exact arithmetic.
 """
 
 import math
@@ -25,10 +25,10 @@ import numpy as np
 from numba import njit
 
 from greenai_nb import compiled
-from greenai_nb.learn.fast.kernels import HIDDEN, OUTPUT, Steps, output_block
+from greenai_nb.learn.fast.kernels import HIDDEN, Steps, output_block
 from greenai_nb.learn.fast.softmax import MIN_MASS, ONE, ZERO, fast_log, normalize
 
-ALONE = 8
+ALONE = 4
 TIE = 5e-7  # nats for an image; four times the rounding that was seen
 BYTES = 8  # flags of images in one word
 TWO = np.float32(2)
@@ -106,7 +106,7 @@ def _flip_block(unit: int, chain: Any, flips: Any, generator: Any, room: Any, mo
         log_ratio = -2 * flips.coupling * weights[column] * _agreement(chain.neighbours, weights, column)
         distance = log_uniform - (log_ratio - inverse_temperature * difference)
         if abs(distance) < inverse_temperature * TIE * found and not flips.errors:
-            difference = _exact_cost(chain, unit, column, flips.firing_price)
+            difference = exact_cost(chain, unit, column, flips.firing_price)
         move.log_uniform, move.log_prior_ratio, move.loss_change = log_uniform, log_ratio, difference
         if not log_uniform < log_ratio - inverse_temperature * difference:
             continue
@@ -166,7 +166,8 @@ def _flag(activation: Any, flags: Any) -> None:
 def _find_boundary(activation: Any, room: Any) -> int:
     """Write the images with |a| = 1 and which way they would turn; returns how many there are."""
     _flag(activation, room.flags)
-    words, found = room.flags.view(np.uint64), 0
+    words = room.flags.view(np.uint64)
+    found: Any = 0
     for word in range(len(words)):
         if words[word]:
             for image in range(BYTES * word, BYTES * word + BYTES):
@@ -186,7 +187,9 @@ def _costs(chain: Any, flips: Any, factors: Any, found: int, room: Any) -> None:
         row, factor = chain.probabilities[image], up if turn > 0 else down
         label = chain.labels[image]
         if flips.errors:
-            cost = np.float32(_is_wrong(row, factor, label)) - np.float32(_is_wrong(row, up * down, label))
+            cost = np.float32(_is_wrong(row, factor, label)) - np.float32(
+                _is_wrong(row, up * down, label)
+            )
         else:
             grown = ZERO
             for each in range(len(row)):
@@ -259,9 +262,13 @@ def _agreement(neighbours: Any, weights: Any, column: int) -> int:
 
 
 @njit
-def _exact_cost(chain: Any, unit: int, column: int, firing_price: Any) -> float:
+def exact_cost(chain: Any, unit: int, column: int, firing_price: Any) -> float:
     """Change of the loss where a weight flips, from weights and activations in double precision."""
-    activation, weight, classes = chain.activations[unit], chain.filters[unit, column], chain.outgoing[unit]
+    activation, weight, classes = (
+        chain.activations[unit],
+        chain.filters[unit, column],
+        chain.outgoing[unit],
+    )
     logits, total = np.empty(len(classes)), 0.0
     for image in range(len(activation)):
         if activation[image] != weight * chain.inputs[column, image]:

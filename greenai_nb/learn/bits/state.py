@@ -4,7 +4,7 @@ The network turns an image into signs, takes a layer of signs without a scale to
 odd constant to each, -1 or +1, takes the signs of these, and ends with a linear layer: ``sign_mlp``.
 """
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -58,10 +58,8 @@ def layers(net: nn.Module) -> Parts:
     Raises ``TypeError`` for a network of another kind.
     """
     parts = list(net) if isinstance(net, nn.Sequential) and not has_hooks(net) else [net]
-    wanted = [BinaryLinear, nn.BatchNorm1d, Sign, nn.Linear]
-    if [type(part) for part in parts[-4:]] == wanted:
-        binary, norm, _, output = cast(list[nn.Module], parts[-4:])
-        hidden, norm, output = cast(Parts, (None, binary, norm, output))[1:]
+    if [type(part) for part in parts[-4:]] == [BinaryLinear, nn.BatchNorm1d, Sign, nn.Linear]:
+        hidden, norm, _, output = cast(Any, parts[-4:])
         plain = isinstance(hidden.scaling, NoScale) and hidden.input_quantizer is None
         if plain and not norm.affine and output.bias is not None:
             return nn.Sequential(*parts[:-4]), hidden, norm, output
@@ -90,8 +88,8 @@ def chain_at(net: nn.Module, images: Tensor, labels: Int64[Tensor, " images"]) -
         raise ValueError("the running mean of the norm must be -1 or +1 for every hidden unit")
     if hidden.in_features % 2 or hidden.in_features > MOST_INPUTS:
         raise ValueError(
-            f"flips take an even number of inputs, at most {MOST_INPUTS}, got {hidden.in_features}: with "
-            "the constant they are odd, so that no sum is zero. Add or leave out one input"
+            f"flips take an even number of inputs, at most {MOST_INPUTS}, got {hidden.in_features}: "
+            "with the constant they are odd, so that no sum is zero. Add or leave out one input"
         )
     labels, order = labels.sort(stable=True)
     inputs = _signs_of(front, Split(images[order], labels), hidden.in_features)
@@ -138,7 +136,12 @@ def _neighbours(shape: tuple[int, ...], width: int) -> Int64[Array, "inputs 4"]:
     if np.prod(shape) == width:
         number = np.pad(np.arange(width).reshape(shape), ((0, 0), (1, 1), (1, 1)), constant_values=-1)
         middle = slice(1, -1)
-        sides = number[:, :-2, middle], number[:, 2:, middle], number[:, middle, :-2], number[:, middle, 2:]
+        sides = (
+            number[:, :-2, middle],
+            number[:, 2:, middle],
+            number[:, middle, :-2],
+            number[:, middle, 2:],
+        )
         beside[:-1] = np.stack(sides, -1).reshape(width, 4)
     return beside
 

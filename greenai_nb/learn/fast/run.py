@@ -55,15 +55,6 @@ class Counts:
         self._start_anew()
 
 
-class Layout(Protocol):
-    """How a network becomes a chain of cached arrays and back; ``greenai_nb.learn.fast.state`` is one."""
-
-    chain_at: Callable[..., Any]
-    refresh: Callable[[Any], float]
-    write: Callable[[Any, nn.Module], None]
-    output_layer: Callable[[nn.Module], nn.Linear]
-
-
 class Mover(Protocol):
     """What moves a chain: ``advance`` makes blocks of proposals, and returns the change of the loss."""
 
@@ -85,11 +76,12 @@ def run(
     seed: int,
     evaluations: int,
     block: int = 1,
-    layout: Layout = state,
+    layout: Any = state,
 ) -> Fit:
     """Train a copy of a network by the mover that ``make`` gives, in blocks of ``block`` proposals.
 
-    ``trainer`` names the algorithm in the fit; ``settings`` is the data class of its settings.
+    ``trainer`` names the algorithm in the fit; ``settings`` is the data class of its settings. A network
+    becomes a chain of arrays, and back, by the functions of ``layout``, a module like ``state``.
     """
     asked = {"trainer": trainer, "proposals": proposals, "seed": seed}
     asked |= {"evaluations": evaluations, **asdict(settings)}

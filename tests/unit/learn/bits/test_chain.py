@@ -12,8 +12,8 @@ from torch.nn import functional
 from greenai_nb.data.datasets import load
 from greenai_nb.learn.bits import state
 from greenai_nb.learn.bits.chain import FlipSettings, fit_bit_flips, sweep
+from greenai_nb.learn.bits.start import start_from_differences
 from greenai_nb.learn.fast.kernels import HIDDEN
-from greenai_nb.learn.initial_weights import start_from_differences
 from greenai_nb.nets.architectures import sign_mlp
 from greenai_nb.nets.packed.pack import pack
 from greenai_nb.theory.space import signs

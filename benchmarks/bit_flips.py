@@ -1,0 +1,198 @@
+"""Flips of signs priced at the boundary, against a dense chain that prices every image.
+
+The opponent is the fast chain's own arithmetic on the same network: it moves a unit in every image,
+takes signs, and updates the exponentials of all classes, with the bound of convexity first. Both sides
+start from the same weights and draw the same proposals, in turn and on one thread; their decisions are
+compared one by one. Both leave decisions closer than rounding to double precision.
+"""
+
+import math
+import statistics
+import time
+
+import numpy as np
+import torch
+from _report import Row, report
+from numba import njit
+
+from greenai_nb.data.datasets import load
+from greenai_nb.learn.bits import state
+from greenai_nb.learn.bits.chain import FlipSettings, sweep
+from greenai_nb.learn.bits.kernels import TIE, exact_cost
+from greenai_nb.learn.bits.start import start_from_differences
+from greenai_nb.learn.fast.kernels import MOVE
+from greenai_nb.learn.fast.softmax import TILE, commit, normalize, slopes, tile_change
+from greenai_nb.nets.architectures import sign_mlp
+
+UNITS, WARM, TIMED, ROUNDS, SETTLED_GOAL = 128, 4_000_000, 64_000, 9, 10
+DIFFER_GOAL = 1e-5
+TARGET = {"inverse_temperature": 30.0, "coupling": 0.0, "output_prob": 0.0}
+
+
+@njit(fastmath=True)
+def bound(activation, slope, pixel, step):
+    """The linear part of the loss change of a flip, which the change never falls below."""
+    total = np.float32(0)
+    for image in range(len(slope)):
+        before = activation[image]
+        after = before + step * np.float32(pixel[image])
+        turn = (np.float32(1) if after > 0 else np.float32(-1)) - (
+            np.float32(1) if before > 0 else np.float32(-1)
+        )
+        total += slope[image] * turn
+    return total
+
+
+@njit(fastmath=True)
+def logit_moves(activation, pixel, step, outgoing, powers, start):
+    """How far a flip moves the logits of one tile of images."""
+    units, shown = activation[start : start + TILE], pixel[start : start + TILE]
+    for label in range(len(outgoing)):
+        along, logit = outgoing[label], powers[label, start : start + TILE]
+        for image in range(len(units)):
+            before = units[image]
+            after = before + step * np.float32(shown[image])
+            turn = (np.float32(1) if after > 0 else np.float32(-1)) - (
+                np.float32(1) if before > 0 else np.float32(-1)
+            )
+            logit[image] = along * turn
+
+
+@njit(fastmath=True)
+def move_activation(activation, pixel, step):
+    """Move a unit in every image."""
+    for image in range(len(activation)):
+        activation[image] += step * np.float32(pixel[image])
+
+
+@njit
+def dense_sweep(chain, activations, inverse_temperature, block, generator, moves):
+    """Blocks of flips, each priced on every image."""
+    classes, images = chain.mass.shape
+    slope, growth = np.empty(images, np.float32), np.empty(images, np.float32)
+    powers, every = np.empty((classes, images), np.float32), np.arange(classes)
+    for start in range(0, len(moves), block):
+        generator.random()
+        normalize(chain.mass, chain.inverse)
+        unit, fresh = generator.integers(0, len(chain.filters)), False
+        weights, outgoing, activation = chain.filters[unit], chain.outgoing[unit], activations[unit]
+        for move in moves[start : start + block]:
+            column, log_uniform = generator.integers(0, len(weights)), math.log(1 - generator.random())
+            if not fresh:
+                slopes(chain.mass, chain.inverse, chain.ends, outgoing, slope)
+                fresh = True
+            pixel, step = chain.inputs[column], np.float32(-2 * weights[column])
+            move.column, move.unit, slack = column, unit, TIE * images / 50
+            least = bound(activation, slope, pixel, step)
+            if not log_uniform < -inverse_temperature * (least - slack):
+                continue
+            difference = 0.0
+            for tile in range(0, images, TILE):
+                logit_moves(activation, pixel, step, outgoing, powers, tile)
+                difference += tile_change(
+                    chain.mass, chain.inverse, chain.ends, every, powers, growth, tile
+                )
+            if abs(log_uniform + inverse_temperature * difference) < inverse_temperature * slack:
+                difference = exact_cost(chain, unit, column, 0.0)
+            move.loss_change = difference
+            if not log_uniform < -inverse_temperature * difference:
+                continue
+            move.accepted, fresh = True, False
+            commit(chain.mass, chain.inverse, every, powers, growth)
+            move_activation(activation, pixel, step)
+            for image in range(images):
+                chain.activations[unit, image] += np.int16(step) * np.int16(pixel[image])
+            weights[column] = -weights[column]
+
+
+def copied(chain):
+    """The same chain with arrays of its own."""
+    return type(chain)(*(each.copy() if isinstance(each, np.ndarray) else each for each in chain))
+
+
+class Pair:
+    """Both chains at one state, and what was measured of them."""
+
+    def __init__(self, chain, settings):
+        self.settings, self.chain = settings, chain
+        self.rates, self.shares, self.differ, self.farthest = ([], []), [], 0, 0.0
+
+    def run(self, timed, seed):
+        """The same proposals on both sides, one after the other."""
+        fast, dense = copied(self.chain), copied(self.chain)
+        dense.mass[:] = dense.probabilities[:, : len(dense.mass)].T
+        moves = np.zeros(timed, MOVE)
+        activations = dense.activations.astype(np.float32)
+        start = time.thread_time()
+        ours = sweep(fast, timed // self.settings.block, self.settings, np.random.default_rng(seed))
+        middle = time.thread_time()
+        beta = self.settings.inverse_temperature
+        dense_sweep(dense, activations, beta, self.settings.block, np.random.default_rng(seed), moves)
+        self.rates[0].append(timed / (middle - start))
+        self.rates[1].append(timed / (time.thread_time() - middle))
+        self.shares.append(100 * ours["accepted"].mean())
+        self.differ += int((ours["accepted"] != moves["accepted"]).sum())
+        both = ours["accepted"] & moves["accepted"]
+        apart = np.abs(ours["loss_change"] - moves["loss_change"])[both]
+        self.farthest = max(self.farthest, float(apart.max(initial=0.0)))
+
+    def ratio(self):
+        """Median of how many times more proposals a second."""
+        return statistics.median(fast / dense for fast, dense in zip(*self.rates, strict=True))
+
+
+def started(units):
+    """A chain at the start that sees no labels."""
+    train = load().train
+    torch.manual_seed(0)
+    net = start_from_differences(sign_mlp(784, units), train.images)
+    return state.chain_at(net, train.images, train.labels)
+
+
+def settled(units, block):
+    """A chain after many proposals, of flips and output weights."""
+    chain, moving = started(units), FlipSettings(30.0, 0.0)
+    generator = np.random.default_rng(0)
+    for _ in range(WARM // 64_000):
+        sweep(chain, 64_000 // moving.block, moving, generator)
+        state.refresh(chain)
+    return Pair(chain, FlipSettings(**TARGET, block=block))
+
+
+def main() -> None:
+    """Measure every pair in turn, several times, and report medians."""
+    torch.set_num_threads(1)
+    pairs = {
+        "at the start": Pair(started(UNITS), FlipSettings(**TARGET)),
+        "settled": settled(UNITS, 64),
+        "settled, blocks of 256": settled(UNITS, 256),
+        "settled, 512 units": settled(4 * UNITS, 64),
+    }
+    for pair in pairs.values():
+        pair.run(6_400, 100)
+        pair.rates[0].clear(), pair.rates[1].clear()
+    for seed in range(ROUNDS):
+        for pair in pairs.values():
+            pair.run(TIMED // 10 if pair is pairs["at the start"] else TIMED, seed)
+    rows = []
+    for name, pair in pairs.items():
+        goal = SETTLED_GOAL if name == "settled" else 0
+        said = f"at least {goal}" if goal else "recorded"
+        ours, dense = (statistics.median(rates) for rates in pair.rates)
+        rows.append(Row(f"{name}, flips", ours, "1/s", "recorded", True))
+        rows.append(Row(f"{name}, dense chain", dense, "1/s", "recorded", True))
+        rows.append(Row(f"{name}, over dense", pair.ratio(), "times", said, pair.ratio() >= goal))
+        accepted = statistics.median(pair.shares)
+        rows.append(Row(f"{name}, accepted", accepted, "%", "recorded", True))
+    total = ROUNDS * (3 * TIMED + TIMED // 10)
+    differ = sum(pair.differ for pair in pairs.values()) / total
+    rows.append(
+        Row("decisions that differ", differ, "", f"at most {DIFFER_GOAL:g}", differ <= DIFFER_GOAL)
+    )
+    farthest = max(pair.farthest for pair in pairs.values())
+    rows.append(Row("loss changes differ by", farthest, "nats", "recorded", True))
+    report(__file__, rows)
+
+
+if __name__ == "__main__":
+    main()
