@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +38,8 @@ def device(request):
     """A device other than the processor: one that is pretended, and a real GPU where there is one."""
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no GPU that torch can use")
-    with PretendedDevice() if request.param == "pretended" else nullcontext():
+    exact = torch.backends.cudnn.flags(allow_tf32=False)  # convolutions in whole single precision
+    with PretendedDevice() if request.param == "pretended" else exact:
         yield torch.device("cuda")
 
 

@@ -64,7 +64,7 @@ class Draws(NamedTuple):
     label: Int64[Tensor, "*steps chains"]
     redraw: Bool[Tensor, "*steps chains"]
     amount: Float[Tensor, "*steps chains"]
-    scale: Float[Tensor, "*steps chains"]
+    scale: Float64[Tensor, "*steps chains"]  # of some priors too small for single precision
     log_uniform: Float64[Tensor, "*steps chains"]
 
 
@@ -72,7 +72,7 @@ class Decisions(NamedTuple):
     """What became of proposals: ``loss_change`` is in nats, and NaN where the bound rejected them."""
 
     change: Float[Tensor, "*steps chains"]
-    log_prior_ratio: Float[Tensor, "*steps chains"]
+    log_prior_ratio: Float64[Tensor, "*steps chains"]
     loss_change: Float64[Tensor, "*steps chains"]
     accepted: Bool[Tensor, "*steps chains"]
 
@@ -103,7 +103,7 @@ def chains_at(start: state.Chain, count: int, device: str | torch.device = "cpu"
     return chains
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def refresh(chains: Chains) -> Float64[Tensor, " chains"]:
     """Recompute the caches from the weights, against rounding; returns the summed loss of each chain."""
     pixels, losses = chains.pixels.to(chains.filters.dtype) / float(chains.start.white), list[Tensor]()
@@ -129,12 +129,12 @@ def draw(chains: Chains, steps: int, settings: Settings, generator: np.random.Ge
     redraw = generator.random(shape) < law.redraw_prob
     size = np.where(output, law.output, law.hidden) * 10 ** generator.uniform(-DECADES, DECADES, shape)
     move, new = size * generator.standard_normal(shape), scale * HeavyTail(1.0).sample(shape, generator)
-    numbers = np.where(redraw, new, move).astype(np.float32), scale.astype(np.float32)
-    drawn = output, unit, column, label, redraw, *numbers, np.log1p(-generator.random(shape))
+    amount, uniform = np.where(redraw, new, move).astype(np.float32), generator.random(shape)
+    drawn = output, unit, column, label, redraw, amount, scale, np.log1p(-uniform)
     return Draws(*(torch.from_numpy(each).to(chains.labels.device) for each in drawn))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def step(chains: Chains, drawn: Draws, inverse_temperature: float) -> Decisions:
     """Decide one proposal of every chain, on all images: accept it iff log U < log rho."""
     output, unit, column, label, redraw, amount, scale, log_uniform = drawn
@@ -144,7 +144,7 @@ def step(chains: Chains, drawn: Draws, inverse_temperature: float) -> Decisions:
     old = torch.where(output, chains.outgoing[weight_out], chains.filters[weight])
     new = torch.where(redraw, amount, old + amount)
     if chains.start.binary:
-        new, redraw = torch.where(output, new, -old), redraw | ~output
+        new = torch.where(output, new, -old)
     change = new - old
     log_ratio = EXPONENT * ((old / scale).abs().log1p() - (new / scale).abs().log1p())
     log_ratio.masked_fill_(redraw, 0.0)
@@ -179,7 +179,10 @@ def step(chains: Chains, drawn: Draws, inverse_temperature: float) -> Decisions:
 
 
 def sweep(chains: Chains, steps: int, settings: Settings, generator: np.random.Generator) -> Decisions:
-    """Move every chain by some steps; each field of the result is of shape (steps, chains)."""
+    """Move every chain by some steps; the result has the shape (steps, chains).
+
+    Caches are in single precision: ``refresh`` them every few ten thousand steps.
+    """
     drawn = draw(chains, steps, settings, generator)
     temperature = settings.steps(chains.start).inverse_temperature
     decisions = (step(chains, Draws(*now), temperature) for now in zip(*drawn, strict=True))

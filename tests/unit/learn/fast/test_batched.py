@@ -35,6 +35,7 @@ NETS = {
 }
 COLD = ChainSettings(1.0, 0.2, 0.2, 0.3, 1.0, output_prob=0.4, redraw_prob=0.3, block=1)
 HOT = ChainSettings(0.003, 2.0, 2.0, 2.0, 3.0, output_prob=0.7, redraw_prob=0.3, block=1)
+TINY = replace(COLD, scale=1e-60, scale_output=1e-60)
 LAWS = {"cold": COLD, "hot": HOT, "search": SearchSettings(0.3, 0.5, 0.5, block=1)}
 
 
@@ -154,7 +155,7 @@ def test_every_decision_is_that_of_the_compiled_chain_and_of_a_full_pass(make, l
             else:
                 weight.fill_(old)
     shares = [moves["accepted"].mean() for moves in records]
-    assert 0.02 < min(shares) and max(shares) < 0.95 and early > 100
+    assert min(shares) > 0.02 and max(shares) < 0.95 and early > 100
     assert refused > 5 or law is not HOT
     assert refresh(chains).numpy() == pytest.approx(losses, abs=1e-6)
 
@@ -172,9 +173,9 @@ def signs_problem():
 
 def test_many_chains_of_signs_are_draws_from_the_gibbs_distribution():
     net, images, labels = signs_problem()
-    law, many = ChainSettings(inverse_temperature=0.4, output_prob=0.0, block=1), 20_000
+    law, many = ChainSettings(inverse_temperature=0.4, output_prob=0.0, block=1), 10_000
     chains = chains_at(chain_at(net, images, labels), many)
-    batched.sweep(chains, 150, law, np.random.default_rng(0))
+    batched.sweep(chains, 120, law, np.random.default_rng(0))
     powers = 2 ** torch.arange(8)
     seen = ((chains.filters[:, :, :-1] > 0).flatten(1) * powers).sum(1).bincount(minlength=256)
     losses = []
@@ -200,13 +201,13 @@ def test_without_data_the_chains_are_draws_from_the_prior():
         nn.init.zeros_(weight)
     _, images, labels = signs_problem()
     law = ChainSettings(0.0, 0.05, 0.2, 0.1, 0.3, output_prob=0.5, redraw_prob=0.05, block=1)
-    chains = chains_at(chain_at(net, images, labels), 2000)
-    batched.sweep(chains, 1200, law, np.random.default_rng(0))
+    chains = chains_at(chain_at(net, images, labels), 1000)
+    batched.sweep(chains, 1000, law, np.random.default_rng(0))
     for weights, scale in ((chains.filters[:, :, :-1], 0.05), (chains.outgoing[:, :-1], 0.2)):
         for one in weights.flatten(1).T.numpy():
             found = stats.kstest(np.abs(one), lambda x, tau=scale: 1 - HeavyTail(tau).tail(x))
             assert found.pvalue > 1e-3
-    assert abs(stats.spearmanr(chains.filters[0::2, 0, 0], chains.filters[1::2, 0, 0])[0]) < 0.12
+    assert abs(stats.spearmanr(chains.filters[0::2, 0, 0], chains.filters[1::2, 0, 0])[0]) < 0.17
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -266,6 +267,24 @@ def test_chains_on_a_device_make_the_decisions_of_the_processor(device):
     write(made[0], 2, known)
     for ours, theirs in zip(found.parameters(), known.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_scale_too_small_for_single_precision_is_that_of_the_compiled_chain():
+    net, images, labels = problem(NETS["biases"])
+    records = [
+        chain.sweep(chain_at(net, images, labels), MOVES, TINY, np.random.default_rng(seed))
+        for seed in range(MANY)
+    ]
+    chains, ratios = chains_at(chain_at(net, images, labels), MANY), []
+    for moves in zip(*records, strict=True):
+        moves = np.array(moves)
+        drawn, _, _ = proposed(moves, chains, TINY)
+        found = batched.step(chains, drawn._replace(amount=drawn.amount.float()), 1.0)
+        assert found.accepted.tolist() == moves["accepted"].tolist()
+        assert found.log_prior_ratio.numpy() == pytest.approx(moves["log_prior_ratio"], abs=1e-3)
+        ratios += found.log_prior_ratio.tolist()
+    assert draw(chains, 10, TINY, np.random.default_rng(0)).scale.min() == TINY.scale > 0
+    assert min(ratios) < -500 and (chains.filters == 0).any() and (chains.filters != 0).any()
 
 
 def test_the_tracked_loss_is_the_recomputed_one_and_the_start_is_left_alone():
