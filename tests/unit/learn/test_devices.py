@@ -7,6 +7,7 @@ from torch import nn
 
 from greenai_nb.learn.accept_reject import steps
 from greenai_nb.learn.fast.chain import fit_accept_reject
+from greenai_nb.learn.fast.whole_filters import fit_whole_filters
 from greenai_nb.learn.fit import accuracies, accuracy
 from greenai_nb.learn.moves import Move, Redraw, ScaleMixture, Unit, Weights
 from greenai_nb.learn.noise import smeared_losses
@@ -59,6 +60,17 @@ def made(make, seed=0):
 
 def where(net):
     return {weight.device.type for weight in (*net.parameters(), *net.buffers())}
+
+
+def test_the_pretended_device_refuses_what_a_gpu_refuses(device):
+    here, there = torch.ones(2), torch.ones(2, device=device)
+    assert (there[torch.tensor([0])] + torch.tensor(1.0)).device.type == "cuda"
+    for call in (lambda: here + there, lambda: here[there.long()], lambda: nn.Linear(2, 1)(there)):
+        with pytest.raises(RuntimeError, match="same device"):
+            call()
+    with pytest.raises(TypeError, match="can't convert cuda:0"):
+        there.numpy()
+    assert here.add_(there.cpu()).tolist() == [2, 2] and there.tolist() == [1, 1]
 
 
 def assert_alike(here, there):
@@ -170,11 +182,13 @@ def test_the_reference_sampler_decides_as_on_the_processor(batch_size, tiny_data
 def test_the_compiled_chain_runs_on_the_processor_and_gives_the_network_back_where_it_was(
     tiny_data, device
 ):
-    for make in (convolution, lambda: mlp(16, 8, 3), lambda: mlp(16, 8, 3, bias=True)):
-        here, there = (
-            fit_accept_reject(made(make).to(place), tiny_data, proposals=640)
-            for place in ("cpu", device)
-        )
+    for make, fit in (
+        (convolution, fit_accept_reject),
+        (convolution, fit_whole_filters),
+        (lambda: mlp(16, 8, 3), fit_accept_reject),
+        (lambda: mlp(16, 8, 3, bias=True), fit_accept_reject),
+    ):
+        here, there = (fit(made(make).to(place), tiny_data, proposals=640) for place in ("cpu", device))
         assert where(there.net) == {"cuda"}
         assert_alike(here, there)
 
