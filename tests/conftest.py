@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from devices import PretendedDevice
 from hypothesis import settings
 from notebook_files import PARAMETERS, RECORD, cell, write_notebook
 
@@ -30,6 +31,16 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["pretended", "cuda"])
+def device(request):
+    """A device other than the processor: one that is pretended, and a real GPU where there is one."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU that torch can use")
+    exact = torch.backends.cudnn.flags(allow_tf32=False)  # convolutions in whole single precision
+    with PretendedDevice() if request.param == "pretended" else exact:
+        yield torch.device("cuda")
 
 
 @pytest.fixture

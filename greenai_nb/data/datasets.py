@@ -43,6 +43,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def to(self, device: torch.device) -> "Split":
+        """The same on a device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
     def scaled(self) -> Float[Tensor, "count channels height width"]:
         """Pixels as float32 in [0, 1]; features as they are."""
         if self.images.is_floating_point():

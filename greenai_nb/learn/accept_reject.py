@@ -34,7 +34,7 @@ from torch import nn
 from greenai_nb.checks import finite, non_negative
 from greenai_nb.learn.cached_forward import CachedForward, Images, Labels, summed_loss
 from greenai_nb.learn.moves import Asymmetric, Move, Parameters, Proposal, Selection, Values, named
-from greenai_nb.nets.weights import check_shapes
+from greenai_nb.nets.weights import check_shapes, device_of
 from greenai_nb.theory.prior import Prior
 
 SAME_LOSS = 1e-6
@@ -112,7 +112,7 @@ def steps(
 
     ``inverse_temperature`` is lambda per image: 1 is the posterior, more is colder. ``priors`` maps
     parameters to the prior of each of their weights; the others have a flat one. The network is put in
-    eval mode, and must not be changed from outside while the chain runs.
+    eval mode, and must not be changed from outside while the chain runs. It runs on its own device.
 
     With ``batch_size`` the change of the loss is that on a fresh batch for every proposal, times
     images / batch_size. Such a chain is biased, and effectively hotter: noise in log rho accepts what a
@@ -125,6 +125,7 @@ def steps(
     check_shapes(net)
     weights = {name: weight.detach() for name, weight in net.named_parameters()}
     check_target(weights, [move.selection for move in moves], priors, inverse_temperature)
+    images, labels = images.to(device := device_of(net)), labels.to(device)
     check_data(net.eval(), images, labels, batch_size)
     forward = CachedForward(net, images[:batch_size], labels[:batch_size])
     check_repeats(forward, {move.selection.parameter for move in moves})
@@ -135,11 +136,11 @@ def steps(
         while True:
             move = moves[generator.choice(len(moves), p=frequency / frequency.sum())]
             name, index = move.selection.draw(weights, generator)
-            weight, where = weights[name], torch.from_numpy(index)
+            weight, where = weights[name], torch.from_numpy(index).to(device)
             saved = weight.take(where)
-            old = saved.double().numpy()
+            old = saved.double().numpy(force=True)
             proposed = torch.from_numpy(move.proposal.draw(old, generator)).to(weight)
-            new = proposed.double().numpy()
+            new = proposed.double().numpy(force=True)
             log_uniform, accepted = math.log(1 - generator.random()), False
             if batch_size:
                 batch = torch.from_numpy(generator.choice(len(labels), batch_size, replace=False))
@@ -172,7 +173,7 @@ def check_target(
     for selection in selections:
         selection.check(weights)
     for name, prior in priors.items():
-        density = prior.log_density(named(name, weights).flatten().double().numpy())
+        density = prior.log_density(named(name, weights).flatten().double().numpy(force=True))
         if not np.isfinite(density).all():
             raise ValueError(f"{name} starts where its prior {prior} has no density: start inside it")
 
@@ -181,7 +182,7 @@ def check_data(net: nn.Module, images: Images, labels: Labels, batch_size: int |
     """Raise ``ValueError`` unless images are finite, labels are classes and L(w_1) is a number."""
     if batch_size is not None and not 1 <= batch_size <= len(labels):
         raise ValueError(f"batch_size must lie in [1, {len(labels)}] images, got {batch_size!r}")
-    finite("images", images.numpy())
+    finite("images", images.numpy(force=True))
     with torch.inference_mode():
         check_labels(labels, net(images[:1]).shape[1])
     loss = summed_loss(net, images, labels)
@@ -189,10 +190,10 @@ def check_data(net: nn.Module, images: Images, labels: Labels, batch_size: int |
         raise ValueError(f"the loss at the start is {loss}, a finite one is expected: check the weights")
 
 
-def check_labels(labels: Labels, classes: int) -> None:
+def check_labels(labels: Labels, classes: int, name: str = "labels") -> None:
     """Raise ``ValueError`` unless every label is a class."""
     if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
+        raise ValueError(f"{name} must lie in [0, {classes - 1}], got {labels.min()} to {labels.max()}")
 
 
 def check_repeats(forward: CachedForward, names: Iterable[str]) -> None:

@@ -137,10 +137,8 @@ def learn(images: Images, patches: Patches, seed: int) -> Code:
 def encode(images: Images, patches: Patches, code: Code) -> Features:
     """Triangle activations, f_k = max(0, mean_j z_j - z_k), summed over each cell of an image."""
     centres, in_cell = code.centres.T, patches.in_cell(images)
-    squares, features = (
-        centres.square().sum(0),
-        torch.empty(len(images), in_cell.shape[0], len(centres.T)),
-    )
+    squares = centres.square().sum(0)
+    features = torch.empty(len(images), in_cell.shape[0], len(centres.T))
     batches = zip(images.split(IMAGES_AT_ONCE), features.split(IMAGES_AT_ONCE), strict=True)
     for some, of_some in batches:
         x = (patches.of(some).flatten(0, 1) - code.mean) @ code.whitening

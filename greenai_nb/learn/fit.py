@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from greenai_nb.data.datasets import Split
-from greenai_nb.nets.weights import copied
+from greenai_nb.nets.weights import copied, device_of
 
 ACCURACY_BATCH = 500
 MOVES = ("step", "layer", "proposal", "tried", "accepted", "refused_early", "visited")
@@ -71,13 +71,13 @@ def accuracy(net: nn.Module, split: Split) -> float:
 
 def accuracies(net: nn.Module, split: Split) -> Float[Tensor, "*networks"]:
     """The same for a stack of networks, whose logits are (images, networks, classes): one for each."""
-    was_training = net.training
+    was_training, device = net.training, device_of(net)
     net.eval()
     with torch.inference_mode():
         parts = map(Split, split.images.split(ACCURACY_BATCH), split.labels.split(ACCURACY_BATCH))
-        answers = [net(part.scaled()).argmax(-1) for part in parts]
+        answers = [net(part.to(device).scaled()).argmax(-1) for part in parts]
     net.train(was_training)
-    return (torch.cat(answers).movedim(0, -1) == split.labels).double().mean(-1)
+    return (torch.cat(answers).cpu().movedim(0, -1) == split.labels.cpu()).double().mean(-1)
 
 
 def accuracy_percent(fits: Sequence[Fit], split: Split) -> list[float]:
@@ -99,5 +99,5 @@ def multiply_accumulates(net: nn.Module, images: Tensor) -> int:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             layer.register_forward_hook(add)
     with torch.no_grad():
-        twin(images)
+        twin(images.to(device_of(twin)))
     return sum(products)

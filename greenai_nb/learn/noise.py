@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from greenai_nb.data.datasets import Split
 from greenai_nb.learn.cached_forward import summed_loss
 from greenai_nb.nets.scaling import LearnedScale, NoScale, scale
-from greenai_nb.nets.weights import binary_layers, weights_by_kind
+from greenai_nb.nets.weights import binary_layers, device_of, weights_by_kind
 from greenai_nb.theory.prior import Prior
 
 
@@ -46,6 +46,6 @@ def smeared_losses(
 
     Its expectation over the noise is L_T(w) / T plus the mean omega_t(w).
     """
-    images, labels = split.scaled(), split.labels
+    images, labels = (there := split.to(device_of(net))).scaled(), there.labels
     moved = (smear(net, prior, generator) for _ in range(draws))
     return np.array([summed_loss(each, images, labels) / len(labels) for each in moved])

@@ -23,10 +23,11 @@ from torch.nn import functional
 
 from greenai_nb.checks import finite, non_negative, positive, whole
 from greenai_nb.data.datasets import Dataset, Split
+from greenai_nb.learn.accept_reject import check_labels
 from greenai_nb.learn.fit import Fit, accuracy, multiply_accumulates
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.sign import CLIP
-from greenai_nb.nets.weights import binary_layers, copied, prunable_weights
+from greenai_nb.nets.weights import binary_layers, copied, device_of, prunable_weights
 
 BACKWARD_COST = 2
 
@@ -43,7 +44,7 @@ def fit_sgd(
     patience: int | None = None,
     seed: int = 0,
 ) -> Fit:
-    """Train a copy of a network by stochastic gradient descent on the cross-entropy.
+    """Train a copy of a network, on its device, by stochastic gradient descent on the cross-entropy.
 
     The learning rate falls linearly to zero. With ``l1`` each step is followed by the proximal
     step of l1 |w|_1, which moves every real weight matrix towards zero by learning_rate * l1 and stops
@@ -98,10 +99,11 @@ def descend(
 
     ``step(images, labels, rate)`` changes the network and returns the mean loss of its batch, at a rate
     that falls linearly to zero; ``validate()`` is the accuracy after an epoch, and ``operations`` are
-    those of an image. The network is left as after the last whole epoch, or with ``patience`` the best.
+    those of an image. Batches are moved to the network's device, but drawn in the same order on every
+    one. The network is left as after the last whole epoch, or with ``patience`` the best.
     An interrupt in the first epoch is raised. Warns of a loss that is no longer a number.
     """
-    images, labels = data.train.images, data.train.labels
+    images, labels, device = data.train.images, data.train.labels, device_of(net)
     steps, done, start = epochs * -(-len(labels) // batch_size), 0, time.process_time()
     rows, kept = list[dict[str, float]](), dict[str, Tensor]()
     kept_epoch, best, interrupted = 0, -1.0, False
@@ -110,7 +112,7 @@ def descend(
             loss = 0.0
             for chosen in torch.randperm(len(labels), generator=generator).split(batch_size):
                 rate = learning_rate * (1 - done / steps)
-                batch = Split(images[chosen], labels[chosen])
+                batch = Split(images[chosen], labels[chosen]).to(device)
                 loss += step(batch.scaled(), batch.labels, rate) * len(chosen)
                 done += 1
             row = {"step": done, "loss": loss / len(labels), "accuracy": validate()}
@@ -159,20 +161,16 @@ class _Descent:
 def _check(net: nn.Module, data: Dataset) -> None:
     if not any(weight.requires_grad for weight in net.parameters()):
         raise ValueError("no weight of the network requires a gradient: call net.requires_grad_() first")
-    classes = len(data.class_names)
+    classes, _ = len(data.class_names), device_of(net)
     numbers = {f"the network's {name}": weight for name, weight in net.state_dict().items()}
     for part, split in (("train", data.train), ("validation", data.validation)):
         if not len(split):
             raise ValueError(f"{part} images: none are there, at least one is expected")
-        if ((split.labels < 0) | (split.labels >= classes)).any():
-            given = f"got {split.labels.min()} to {split.labels.max()}"
-            raise ValueError(
-                f"{part} labels must lie in [0, {classes - 1}], one for each class, {given}"
-            )
+        check_labels(split.labels, classes, f"{part} labels")
         numbers[f"{part} images"] = split.images
     for name, values in numbers.items():
         if values.is_floating_point():
-            finite(name, values)
+            finite(name, values.numpy(force=True))
 
 
 def _warn_of_copies(net: nn.Module) -> None:

@@ -22,7 +22,7 @@ from greenai_nb.learn.fit import Fit, accuracies
 from greenai_nb.learn.sgd import BACKWARD_COST, descend
 from greenai_nb.learn.store import remembered
 from greenai_nb.nets.quantize import QuantizedActivation, QuantizedGradient, QuantizedLinear
-from greenai_nb.nets.weights import copied
+from greenai_nb.nets.weights import copied, device_of
 
 Weight = Float[Tensor, "outputs inputs"]
 
@@ -77,7 +77,8 @@ class _Norm(nn.BatchNorm1d):
     """The batch norms of all networks: each unit of each network is a feature."""
 
     def __init__(self, norms: Sequence[nn.BatchNorm1d]) -> None:
-        super().__init__(sum(norm.num_features for norm in norms))
+        like, features = norms[0], sum(norm.num_features for norm in norms)
+        super().__init__(features, like.eps, like.momentum, like.affine, like.track_running_stats)
         self.networks = len(norms)
         for name, value in self.state_dict().items():
             each = [norm.state_dict()[name] for norm in norms]
@@ -129,11 +130,12 @@ class Stack(nn.Module):
 
     def __init__(self, nets: Sequence[nn.Sequential], masks: Sequence[Masks] | None = None) -> None:
         super().__init__()
-        if len({_shape(net) for net in nets}) != 1:
-            raise ValueError("a stack takes networks of one shape, at least one")
-        self.alone = [
-            copied(net) for net in nets
-        ]  # in a list, so that their weights are not the stack's
+        shapes = dict.fromkeys(_shape(net) for net in nets)
+        if len(shapes) != 1:
+            lines = [line.strip() for shape in shapes for line in shape.splitlines()]
+            differ = " and ".join(line for line in lines if lines.count(line) < len(shapes)) or "none"
+            raise ValueError(f"a stack takes networks of one shape and the same settings, got {differ}")
+        self.alone = [copied(net) for net in nets]  # in a list: their weights are not the stack's
         self.rows = nn.Sequential(
             *(STACKED[type(layers[0])](layers) for layers in zip(*nets, strict=True))
         )
@@ -156,7 +158,7 @@ class Stack(nn.Module):
 
     def network(self, number: int) -> nn.Sequential:
         """A copy of one network."""
-        net = copied(self.alone[number])
+        net = copied(self.alone[number]).to(device_of(self))
         for layer, row in zip(net, self.rows, strict=True):
             if isinstance(row, _Linear | _Norm | _Gradient):
                 layer.load_state_dict(row.of(number))
@@ -246,4 +248,4 @@ def _shape(net: nn.Sequential) -> str:
             known = ", ".join(kind.__name__ for kind in STACKED)
             raise TypeError(f"a stack takes {known} in a row, linear ones without bias, got {layer}")
     bits = [layer.bits for layer in net if isinstance(layer, QuantizedActivation | QuantizedGradient)]
-    return f"{net} {bits}"
+    return f"{net}\nbits {bits}"

@@ -58,11 +58,9 @@ def remembered(work: Callable[P, Result]) -> Callable[P, Result]:
 
     @functools.wraps(work)
     def recall(*arguments: P.args, **named: P.kwargs) -> Result:
-        home, key = folder(), None
         asked = inspect.signature(work).bind(*arguments, **named)
         asked.apply_defaults()
-        if home is not None:
-            key = _key(work, asked.arguments)
+        key = _key(work, asked.arguments) if (home := folder()) else None
         if home is None or key is None:
             return work(*arguments, **named)
         path, net = home / f"{key}.npz", next(iter(asked.arguments.values()))
@@ -98,7 +96,7 @@ def _key(work: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None:
     try:
         for piece in _pieces(dict(arguments), modules):
             total.update(len(piece).to_bytes(8) + piece)
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, NotImplementedError):  # the last from tensors without values
         return None
     source = digest(*sorted(modules))
     machine = card()
@@ -128,7 +126,7 @@ def _pieces(value: Any, modules: set[str]) -> Iterator[bytes]:
             yield from _pieces([weight.requires_grad for weight in value.parameters()], modules)
         case Tensor():
             array = np.ascontiguousarray(value.numpy(force=True))
-            yield f"{array.dtype} {array.shape}".encode() + array.tobytes()
+            yield f"{value.device} {array.dtype} {array.shape}".encode() + array.tobytes()
         case Fit():
             yield from _pieces(value.net, modules)
         case FunctionType() | type():

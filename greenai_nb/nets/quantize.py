@@ -134,7 +134,7 @@ def ternary_step(weight: Float[Tensor, "*shape"]) -> float:
     ``step`` is their mean; j is that of the least error.
     """
     sums = weight.detach().abs().flatten().double().sort(descending=True).values.cumsum(0)
-    counts = torch.arange(1, len(sums) + 1)
+    counts = torch.arange(1, len(sums) + 1, device=sums.device)
     best = int((sums**2 / counts).argmax())
     return float(sums[best] / counts[best])
 
@@ -271,7 +271,7 @@ def with_levels(net: nn.Module, levels: int) -> nn.Module:
             outputs, inputs = layer.weight.shape
             rounded = QuantizedLinear(inputs, outputs, EqualSteps(levels, step), layer.bias is not None)
             rounded.load_state_dict(layer.state_dict())
-            quantized.set_submodule(name, rounded)
+            quantized.set_submodule(name, rounded.to(layer.weight.device))
     return quantized
 
 

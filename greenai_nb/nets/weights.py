@@ -97,6 +97,15 @@ def copied(net: Net) -> Net:
     return twin(net, {})
 
 
+def device_of(net: nn.Module) -> torch.device:
+    """The device of a network's weights. ``ValueError`` unless it is one, and holds values."""
+    found = {weight.device for weight in ([*net.parameters()] or net.buffers())} or {torch.device("cpu")}
+    if len(found) > 1 or torch.device("meta") in found:
+        given = " and ".join(sorted(map(str, found)))
+        raise ValueError(f"weights must be on one device, not meta, got {given}: move them by net.to")
+    return found.pop()
+
+
 def check_shapes(net: nn.Module) -> None:
     """Raise ``ValueError`` for a lazy layer, which has no weights until it sees images."""
     for name, weight in (*net.named_parameters(), *net.named_buffers()):

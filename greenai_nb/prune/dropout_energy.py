@@ -180,7 +180,7 @@ class _Search(nn.Module):
 
     def best(self) -> nn.Module:
         """A copy of the network whose other units are zero."""
-        units = self.masks[self.energies.argmin()]
+        units = self.masks[self.energies.argmin()].to(self.into.device)
         return Mask((units[:, None].expand_as(self.into), units.expand_as(self.out))).applied(self.net)
 
     def repaired(self, masks: Population) -> Population:
@@ -193,12 +193,12 @@ class _Search(nn.Module):
         hidden = torch.relu(images @ self.into.T)
 
         def energy(masks: Population) -> Energies:
-            return margin_energies(hidden, self.out, labels, masks)
+            return margin_energies(hidden, self.out, labels, masks.to(hidden.device)).cpu()
 
         if self.energies.isinf().all():
             self.energies = energy(self.masks)
         evolve(self.masks, self.energies, energy, self.generator, self.repaired)
-        masked = hidden * self.masks[self.energies.argmin()]
+        masked = hidden * self.masks[self.energies.argmin()].to(hidden.device)
         logits = (masked @ self.out.T).requires_grad_()
         loss = functional.cross_entropy(logits, labels)
         (slope,) = torch.autograd.grad(loss, logits)

@@ -50,7 +50,7 @@ class DeepR:
             for layer, sign, now in zip(layers, signs, active, strict=True):
                 layer.weight.sub_(now, alpha=rate * self.alpha)
                 if self.temperature:
-                    noise = torch.randn(now.shape, generator=generator)
+                    noise = torch.randn(now.shape, generator=generator).to(now)
                     layer.weight.add_(noise * layer.mask, alpha=math.sqrt(2 * rate * self.temperature))
                 dead = (layer.weight * now < 0).flatten().nonzero().flatten()
                 new = _dormant(layer, len(dead), generator)
@@ -82,7 +82,9 @@ class SoftDeepR:
         signs = [_signs(layer, generator) for layer in layers]
         thetas = [
             torch.where(
-                layer.mask, layer.weight.abs(), self.floor * torch.rand(sign.shape, generator=generator)
+                layer.mask,
+                layer.weight.abs(),
+                self.floor * torch.rand(sign.shape, generator=generator).to(sign),
             )
             for layer, sign in zip(layers, signs, strict=True)
         ]
@@ -91,7 +93,7 @@ class SoftDeepR:
             for layer, sign, theta in zip(layers, signs, thetas, strict=True):
                 stepped = layer.weight * sign - rate * self.alpha
                 theta.copy_(torch.where(layer.mask, stepped, theta))
-                noise = torch.randn(theta.shape, generator=generator)
+                noise = torch.randn(theta.shape, generator=generator).to(theta)
                 theta.add_(noise, alpha=math.sqrt(2 * rate * self.temperature)).clamp_(min=self.floor)
                 layer.mask.copy_(theta > 0)
                 layer.weight.copy_(sign * theta.clamp(min=0))
@@ -147,7 +149,7 @@ class SparseEvolution:
         return rewire
 
     def _wish(self, gradient: Tensor, generator: torch.Generator) -> Tensor:
-        return torch.rand(gradient.shape, generator=generator)
+        return torch.rand(gradient.shape, generator=generator).to(gradient)
 
 
 @dataclass(frozen=True)
@@ -171,14 +173,14 @@ def _exchange(layer: Layer, number: int, wish: Tensor) -> None:
 
 
 def _signs(layer: Layer, generator: torch.Generator) -> Tensor:
-    drawn = torch.randint(0, 2, layer.weight.shape, generator=generator) * 2.0 - 1
+    drawn = torch.randint(0, 2, layer.weight.shape, generator=generator).to(layer.weight) * 2 - 1
     return torch.where(layer.weight == 0, drawn, layer.weight.sign())
 
 
 def _dormant(layer: Layer, number: int, generator: torch.Generator) -> Tensor:
     """Up to this many dormant connections, drawn at random."""
     mask = layer.mask.view(-1)
-    drawn = torch.randint(len(mask), (4 * number + 50,), generator=generator).unique()
+    drawn = torch.randint(len(mask), (4 * number + 50,), generator=generator).unique().to(mask.device)
     free = drawn[~mask[drawn]]
     if len(free) < number:
         free = (~mask).nonzero().flatten()

@@ -19,7 +19,6 @@ Source: the slides, *Accept-Reject algorithm*; Metropolis et al. (1953); Hasting
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy import ndarray as Array
@@ -37,16 +36,6 @@ from greenai_nb.learn.store import remembered
 REFRESH_EVERY = 64_000
 REFRESH_COST = 2  # operations of a refresh for one of a proposal, at least; these are slower
 BIAS_SCALE = 1.0
-
-
-class Settings(Protocol):
-    """What a chain aims at and how it proposes, in blocks of ``block`` moves."""
-
-    @property
-    def block(self) -> int: ...
-    @property
-    def output_prob(self) -> float: ...
-    def steps(self, chain: Chain) -> Steps: ...
 
 
 @dataclass(frozen=True)
@@ -103,6 +92,9 @@ class SearchSettings:
         flat, flat_out = np.full(chain.filters.shape[1], np.inf), np.full(len(chain.outgoing), np.inf)
         sizes = np.inf, self.step_hidden, self.step_output, _output_prob(chain, self), 0.0
         return Steps(flat, flat_out, *map(float, sizes))
+
+
+Settings = ChainSettings | SearchSettings
 
 
 def sweep(chain: Chain, blocks: int, settings: Settings, generator: np.random.Generator) -> Array:

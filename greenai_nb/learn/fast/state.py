@@ -125,7 +125,7 @@ def chain_at(
         inputs = inputs[-1:]
     chain = Chain(
         filters,
-        torch.cat(outgoing).contiguous().numpy(),
+        torch.cat(outgoing).contiguous().numpy(force=True),
         units,
         binary,
         np.float32(floor),
@@ -148,8 +148,8 @@ def _filters(first: Filters) -> tuple[Float32[Array, "filters weights"], bool]:
     if binary:
         size = weight.abs().mean(1, keepdim=True)
         weight = torch.where(weight >= 0, size, -size)
-    bias = torch.zeros(len(weight)) if first.bias is None else first.bias.detach()
-    return torch.cat([weight, bias[:, None]], 1).numpy(), binary
+    bias = weight.new_zeros(len(weight)) if first.bias is None else first.bias.detach()
+    return torch.cat([weight, bias[:, None]], 1).numpy(force=True), binary
 
 
 def _column_cdf(

@@ -93,7 +93,7 @@ def _summed(
 def random_feedback(net: RowReader, generator: torch.Generator) -> Float[Tensor, "classes units"]:
     """Random numbers in place of the output weights, as large as these are at first."""
     classes, units = net.out.weight.shape
-    return torch.randn(classes, units, generator=generator) / math.sqrt(units)
+    return torch.randn(classes, units, generator=generator).to(net.out.weight) / math.sqrt(units)
 
 
 @remembered

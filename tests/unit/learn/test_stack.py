@@ -49,6 +49,46 @@ def test_quantized_networks_in_a_stack_learn_what_they_learn_alone(bits, tiny_da
     assert torch.allclose(together.net(x)[:, 2], together.net.network(2)(x), atol=1e-5)
 
 
+def normed(seed, **norm):
+    torch.manual_seed(seed)
+    net = [nn.Linear(16, 6, bias=False), nn.BatchNorm1d(6, **norm), nn.ReLU()]
+    return nn.Sequential(nn.Flatten(), *net, nn.Linear(6, 3, bias=False))
+
+
+NORMS = [{"eps": 0.5}, {"momentum": 0.7}, {"momentum": None}, {"affine": False}]
+NORMS += [{"track_running_stats": False}]
+
+
+@pytest.mark.parametrize("norm", NORMS[:-1], ids=str)
+def test_batch_norms_keep_their_own_settings_in_a_stack(norm, tiny_data):
+    nets = [normed(seed, **norm) for seed in range(2)]
+    how = {"epochs": 2, "learning_rate": 0.3, "batch_size": 15, "seed": 5}
+    together = fit_stack(Stack(nets), tiny_data, **how)
+    for number, net in enumerate(nets):
+        alone, one = fit_sgd(net, tiny_data, **how).net, together.net.network(number)
+        for name, value in alone.state_dict().items():
+            assert torch.allclose(one.state_dict()[name], value, atol=1e-5), name
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_stack_with_batch_norms_gives_the_logits_of_its_networks(training, norm):
+    nets = [normed(seed, **norm).train(training) for seed in range(2)]
+    stack, x = Stack(nets).train(training), torch.rand(4, 1, 4, 4)
+    for _ in range(2):  # statistics of the first pass act in the second, if they are kept
+        logits = stack(x)
+        assert torch.allclose(logits, torch.stack([net(x) for net in nets], 1), atol=1e-5)
+    for number, net in enumerate(nets):
+        for name, value in stack.network(number).state_dict().items():
+            assert torch.allclose(value, net.state_dict()[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_batch_norms_that_differ_are_refused(norm):
+    with pytest.raises(ValueError, match=r"settings, got \(2\): BatchNorm1d\(.*\) and \(2\): Ba"):
+        Stack([normed(0), normed(1, **norm)])
+
+
 def test_rounded_networks_keep_their_own_steps_in_a_stack(tiny_data):
     nets = [with_levels(net, 3) for net in networks(2)]
     fit = fit_stack(Stack(nets), tiny_data, epochs=1, learning_rate=0.3)
