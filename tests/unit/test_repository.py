@@ -102,7 +102,7 @@ SURVEY = {PACKAGE / "prune" / f"{name}.py" for name in PRUNERS}
 SURVEY |= {PACKAGE / "nets" / name for name in ("quantize.py", "packed/levels.py", "fastfood.py")}
 SURVEY |= {PACKAGE / "learn" / "stack.py", PACKAGE / "nets" / "spiking.py"}
 SURVEY |= {PACKAGE / "theory" / name for name in ("mirror.py", "moving.py", "transport.py")}
-ROOMS = ("learn/recurrent", "search", "theory/decentralised")
+ROOMS = ("learn/decentralised", "learn/recurrent", "search", "theory/decentralised")
 SURVEY |= {path for room in ROOMS for path in (PACKAGE / room).glob("*.py")}
 
 
