@@ -29,20 +29,25 @@ PerDecision = Float[Array, " decisions"]
 Metric = Float[Array, "decisions decisions"]
 
 
-def c_transform(values: PerDecision, distance: Metric) -> PerDecision:
+def c_transform(
+    values: Float[Array, "*rounds decisions"], distance: Metric
+) -> Float[Array, "*rounds decisions"]:
     """f^c(u) = min_s { f(s) + d(u, s) }: the largest function below f with slopes of at most one.
 
     Raises ``ValueError`` unless ``distance`` is a metric with a row for each value.
     """
     values = finite("values", values)
-    check_metric(distance, len(values))
-    return (values + distance).min(1)
+    check_metric(distance, values.shape[-1])
+    return (values[..., None, :] + distance).min(-1)
 
 
 def minimiser(
-    losses: PerDecision, log_prior: PerDecision, inverse_temperature: float, distance: Metric
-) -> PerDecision:
-    """The distribution that minimises lambda E_rho L + W(rho, pi), with exact zeros.
+    losses: Float[Array, "*rounds decisions"],
+    log_prior: PerDecision,
+    inverse_temperature: float,
+    distance: Metric,
+) -> Float[Array, "*rounds decisions"]:
+    """The distribution that minimises lambda E_rho L + W(rho, pi), with exact zeros, for each round.
 
     The mass of each decision u moves to the place that minimises lambda L(s) + d(u, s), and stays where
     it is if moving gains nothing. Raises ``ValueError`` as ``c_transform``, and for a bad prior.
@@ -50,12 +55,13 @@ def minimiser(
     positive(inverse_temperature=inverse_temperature)
     prior, price = np.exp(probabilities("log_prior", log_prior)), inverse_temperature * np.asarray(losses)
     least = c_transform(price, distance)
-    if price.shape != prior.shape:
+    if price.shape[-1:] != prior.shape:
         raise ValueError(
             f"losses and log_prior need one number for each decision, got {price.shape} and {prior.shape}"
         )
-    goes_to = np.where(price <= least, np.arange(len(price)), (price + distance).argmin(1))
-    return np.bincount(goes_to, prior, len(prior))
+    places, nearest = np.arange(len(prior)), (price[..., None, :] + distance).argmin(-1)
+    goes_to = np.where(price <= least, places, nearest)
+    return np.einsum("u,...us->...s", prior, goes_to[..., None] == places)
 
 
 def wasserstein(rho: PerDecision, prior: PerDecision, distance: Metric) -> float:

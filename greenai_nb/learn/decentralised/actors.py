@@ -18,7 +18,7 @@ from typing import Any
 
 import dask
 import numpy as np
-from distributed import Client, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster
 from jaxtyping import Float
 from numpy import ndarray as Array
 
@@ -103,12 +103,9 @@ class Actors:
         return [actor.process().result() for actor in self.actors]
 
     def _hold(self, count: int) -> None:
-        missing = [self._begin(k) for k in range(len(self.actors), count)]
-        self.actors += [_made(self.client, future) for future in missing]
-
-    def _begin(self, k: int) -> Any:
-        """A future actor for a replica, on a worker of its own where there are enough."""
-        return _on_worker(self.client, k, Held, self.chain)
+        """Make the actors that are missing, all at once, so that their workers load side by side."""
+        begun = [_begin(self.client, Held, self.chain) for _ in range(len(self.actors), count)]
+        self.actors += [_made(self.client, future, Held, self.chain) for future in begun]
 
     def _ask(self, k: int, *asked: Any) -> Any:
         """The answer to come; None where the actor is known to be lost already."""
@@ -118,31 +115,40 @@ class Actors:
     def _answer(self, k: int, answer: Any, asked: tuple[Any, ...]) -> tuple[Any, float]:
         for _ in range(MAX_LOSSES):
             if answer is not None:
-                with suppress(OSError):
+                try:
                     return answer.result()
+                except OSError:
+                    if self._lives(k):  # then it is an error of the chain itself
+                        raise
             self.lost += 1
-            self.actors[k] = _made(self.client, self._begin(k))
+            begun = _begin(self.client, Held, self.chain)
+            self.actors[k] = _made(self.client, begun, Held, self.chain)
             answer = self._ask(k, *asked)
         raise RuntimeError(
             f"replica {k} lost its worker {MAX_LOSSES} times in one round, which is too often to be "
             "chance: look at the memory of the workers and at their logs"
         )
 
+    def _lives(self, k: int) -> bool:
+        try:
+            return bool(self.actors[k].process().result())
+        except (OSError, RuntimeError):
+            return False
 
-def _on_worker(client: Client, k: int, kind: type, *arguments: Any) -> Any:
-    """A future actor, the k-th, on a worker of its own where there are enough."""
-    addresses = worker_addresses(client)
-    where = {"workers": [addresses[k % len(addresses)]], "allow_other_workers": True}
-    return client.submit(kind, *arguments, actor=True, pure=False, **where)
+
+def _begin(client: Client, kind: type, *arguments: Any) -> Any:
+    """A future actor, which the scheduler gives to the worker that has the fewest."""
+    await_workers(client)
+    return client.submit(kind, *arguments, actor=True, pure=False)
 
 
-def _made(client: Client, future: Any) -> Any:
-    """An actor, once it is made. Raises ``SchedulerLostError`` if the scheduler is lost meanwhile."""
-    try:
-        return future.result()
-    except CancelledError:
-        worker_addresses(client)
-        raise
+def _made(client: Client, future: Any, kind: type, *arguments: Any) -> Any:
+    """An actor, once it is made; asked for again where its worker was lost before that."""
+    for _ in range(MAX_LOSSES):
+        with suppress(CancelledError, TimeoutError, KilledWorker):
+            return future.result(timeout=WORKER_WAIT_S)
+        future = _begin(client, kind, *arguments)
+    raise RuntimeError(f"no worker could hold a {kind.__name__} in {MAX_LOSSES} attempts: see their logs")
 
 
 class Node:
@@ -185,14 +191,14 @@ def gossip(client: Client, graph: Graph, values: Values, rounds: int) -> Float[A
         try:
             return np.stack(_gossip(client, weights, values, rounds), 1)
         except (OSError, RuntimeError) as error:
-            worker_addresses(client)
+            await_workers(client)
             last = error
     raise RuntimeError(f"workers were lost in {MAX_LOSSES} attempts, the last time with: {last}")
 
 
 def _gossip(client: Client, weights: Any, values: Values, rounds: int) -> list[Any]:
-    made = [_on_worker(client, k, Node, value) for k, value in enumerate(values)]
-    nodes = [_made(client, future) for future in made]
+    begun = [_begin(client, Node, value) for value in values]
+    nodes = [_made(client, future, Node, value) for future, value in zip(begun, values, strict=True)]
     answers = []
     for k, node in enumerate(nodes):
         beside = [(float(weights[k, j]), nodes[j]) for j in np.flatnonzero(weights[k]) if j != k]
@@ -205,17 +211,13 @@ def _gossip(client: Client, weights: Any, values: Values, rounds: int) -> list[A
     return [answer.result() for answer in answers]
 
 
-def worker_addresses(client: Client) -> list[str]:
-    """The addresses of all workers, of which there is at least one within a minute.
-
-    Raises ``SchedulerLostError`` where the scheduler does not answer, or has no worker.
-    """
+def await_workers(client: Client) -> None:
+    """Wait until there is a worker. Raises ``SchedulerLostError`` if the scheduler does not answer."""
     try:
         last_try = time.monotonic() + WORKER_WAIT_S
         while time.monotonic() < last_try:
-            known = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER_S)
-            if known["workers"]:
-                return sorted(known["workers"])
+            if client.sync(client.scheduler.identity, callback_timeout=ANSWER_S)["workers"]:
+                return
             time.sleep(WORKER_POLL_S)
         problem = f"no worker has joined in {WORKER_WAIT_S:g} s"
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:

@@ -71,6 +71,19 @@ def test_hardly_any_place_keeps_mass_and_a_far_one_is_left_alone():
     assert transport.minimiser(np.arange(20.0), uniform, 1.0, apart)[0] == pytest.approx(1)
 
 
+def test_rounds_are_taken_one_by_one():
+    rng = np.random.default_rng(3)
+    losses, distance, log_prior = rng.random((4, 3, 6)), metric(rng, 6), np.log(masses(rng, 6)[0])
+    together = transport.minimiser(losses, log_prior, 1.5, distance)
+    for place in np.ndindex(4, 3):
+        assert together[place] == pytest.approx(
+            transport.minimiser(losses[place], log_prior, 1.5, distance)
+        )
+        assert transport.c_transform(losses, distance)[place] == pytest.approx(
+            transport.c_transform(losses[place], distance)
+        )
+
+
 def test_at_a_tie_a_mass_stays():
     apart = 1.0 - np.eye(3)
     rho = transport.minimiser(np.array([0.0, 1.0, 1.0]), np.log([0.2, 0.3, 0.5]), 1.0, apart)
