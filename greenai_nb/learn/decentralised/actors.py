@@ -56,8 +56,11 @@ def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
                 raise SchedulerLostError(
                     f"no scheduler answers at {scheduler}: {error}. Start one with `dask scheduler`"
                 ) from error
-            with client:
+            try:
                 yield client
+            finally:
+                with suppress(TimeoutError):  # of a scheduler that is gone
+                    client.close(timeout=ANSWER_S)
 
 
 class Held:
@@ -113,27 +116,21 @@ class Actors:
             return self.actors[k].advanced(*asked)
 
     def _answer(self, k: int, answer: Any, asked: tuple[Any, ...]) -> tuple[Any, float]:
+        problem = "Worker holding Actor was lost"
         for _ in range(MAX_LOSSES):
             if answer is not None:
                 try:
                     return answer.result()
-                except OSError:
-                    if self._lives(k):  # then it is an error of the chain itself
-                        raise
+                except OSError as error:
+                    problem = str(error)
             self.lost += 1
             begun = _begin(self.client, Held, self.chain)
             self.actors[k] = _made(self.client, begun, Held, self.chain)
             answer = self._ask(k, *asked)
         raise RuntimeError(
-            f"replica {k} lost its worker {MAX_LOSSES} times in one round, which is too often to be "
-            "chance: look at the memory of the workers and at their logs"
+            f"replica {k} lost its worker {MAX_LOSSES} times in one round ({problem}), which is too often "
+            "to be chance: look at the memory of the workers and at their logs"
         )
-
-    def _lives(self, k: int) -> bool:
-        try:
-            return bool(self.actors[k].process().result())
-        except (OSError, RuntimeError):
-            return False
 
 
 def _begin(client: Client, kind: type, *arguments: Any) -> Any:
