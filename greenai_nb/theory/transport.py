@@ -53,11 +53,13 @@ def minimiser(
     it is if moving gains nothing. Raises ``ValueError`` as ``c_transform``, and for a bad prior.
     """
     positive(inverse_temperature=inverse_temperature)
-    prior, price = np.exp(probabilities("log_prior", log_prior)), inverse_temperature * np.asarray(losses)
+    prior = np.exp(probabilities("log_prior", log_prior))
+    price = inverse_temperature * finite("losses", losses)
     least = c_transform(price, distance)
     if price.shape[-1:] != prior.shape:
         raise ValueError(
-            f"losses and log_prior need one number for each decision, got {price.shape} and {prior.shape}"
+            f"losses and log_prior need one number for each decision, "
+            f"got {price.shape} and {prior.shape}"
         )
     places, nearest = np.arange(len(prior)), (price[..., None, :] + distance).argmin(-1)
     goes_to = np.where(price <= least, places, nearest)

@@ -2,7 +2,7 @@
 
 
 def log_exchange(colder, hotter, loss_colder, loss_hotter):
-    """Hint: write the product of both densities after the exchange over that before, and take its log."""
+    """Hint: divide the product of both densities after the exchange by that before; take its log."""
     gain = (colder - hotter) * (loss_colder - loss_hotter)
     return min(0.0, gain)
 
@@ -18,12 +18,12 @@ def colder_alone(colder, hotter, loss_colder, loss_hotter):
 
 
 def both_added(colder, hotter, loss_colder, loss_hotter):
-    """You add the inverse temperatures. What one chain gains, the other loses, so they are subtracted."""
+    """You add the inverse temperatures. What one chain gains, the other loses: subtract them."""
     return min(0.0, (colder + hotter) * (loss_colder - loss_hotter))
 
 
 def no_temperature(colder, hotter, loss_colder, loss_hotter):
-    """Temperatures do not appear in yours. If they were equal, every exchange would have to be accepted."""
+    """Temperatures do not appear in yours. If they were equal, every exchange would be accepted."""
     return min(0.0, loss_colder - loss_hotter)
 
 
@@ -40,7 +40,7 @@ def whole_messages(workers, megabytes, megabytes_per_s, latency_s):
 
 
 def once_around(workers, megabytes, megabytes_per_s, latency_s):
-    """You stop after one way round. Then each sum is known to one worker only, and has yet to be sent."""
+    """You stop after one way round. Then only one worker knows each sum, and has yet to send it."""
     return (workers - 1) * (latency_s + megabytes / workers / megabytes_per_s)
 
 

@@ -94,7 +94,7 @@ class Actors:
         """States and losses after some steps; ``tempering.Pool`` says the rest.
 
         Raises ``SchedulerLostError`` if the scheduler is gone, and ``RuntimeError`` if one replica loses
-        its worker again and again. An error of the chain itself comes through as it is.
+        its worker again and again. An error of the chain comes through, but an ``OSError`` looks like a lost worker.
         """
         self._hold(len(states))
         asked = [(state, steps, each) for state, each in zip(states, inverse_temperatures, strict=True)]
@@ -128,7 +128,7 @@ class Actors:
             self.actors[k] = _made(self.client, begun, Held, self.chain)
             answer = self._ask(k, *asked)
         raise RuntimeError(
-            f"replica {k} lost its worker {MAX_LOSSES} times in one round ({problem}), which is too often "
+            f"replica {k} lost its worker {MAX_LOSSES} times in one round ({problem}), too often "
             "to be chance: look at the memory of the workers and at their logs"
         )
 
@@ -145,7 +145,7 @@ def _made(client: Client, future: Any, kind: type, *arguments: Any) -> Any:
         with suppress(CancelledError, TimeoutError, KilledWorker):
             return future.result(timeout=WORKER_WAIT_S)
         future = _begin(client, kind, *arguments)
-    raise RuntimeError(f"no worker could hold a {kind.__name__} in {MAX_LOSSES} attempts: see their logs")
+    raise RuntimeError(f"no worker held a {kind.__name__} in {MAX_LOSSES} attempts: see their logs")
 
 
 class Node:
@@ -174,7 +174,9 @@ class Node:
         return np.array(self.history)
 
 
-def gossip(client: Client, graph: Graph, values: Values, rounds: int) -> Float[Array, "times nodes *shape"]:
+def gossip(
+    client: Client, graph: Graph, values: Values, rounds: int
+) -> Float[Array, "times nodes *shape"]:
     """Values of all nodes before the first round and after each, averaged by the nodes themselves.
 
     ``values`` has one row a node. Raises ``ValueError`` for a graph that is not connected, before any
@@ -213,7 +215,8 @@ def await_workers(client: Client) -> None:
     try:
         last_try = time.monotonic() + WORKER_WAIT_S
         while time.monotonic() < last_try:
-            if client.sync(client.scheduler.identity, callback_timeout=ANSWER_S)["workers"]:
+            scheduler: Any = client.scheduler
+            if client.sync(scheduler.identity, callback_timeout=ANSWER_S)["workers"]:
                 return
             time.sleep(WORKER_POLL_S)
         problem = f"no worker has joined in {WORKER_WAIT_S:g} s"

@@ -1,5 +1,6 @@
 """A chain on all vectors of a few bits: small enough to hold tempering against enumeration."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy import ndarray as Array
 
 from greenai_nb.checks import finite
 
-Random = dict[str, Any]  # the state of a generator
+Random = Mapping[str, Any]  # the state of a generator
 
 
 class BitsState(NamedTuple):

@@ -20,6 +20,7 @@ Source: Geyer (1991); Hukushima and Nemoto (1996); Syed, Bouchard-Cote, Deligian
 for pairs in turns.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -87,9 +88,7 @@ class InOneProcess:
         return [advanced(self.chain, state, steps, each) for state, each in pairs]
 
 
-def advanced(
-    chain: Chain, state: Any, steps: int, inverse_temperature: float
-) -> tuple[Any, float]:
+def advanced(chain: Chain, state: Any, steps: int, inverse_temperature: float) -> tuple[Any, float]:
     """State and loss of a chain some steps after a state, which is all that decides them."""
     chain.restore(state)
     chain.advance(steps, inverse_temperature)
@@ -128,7 +127,7 @@ def check_ladder(inverse_temperatures: Sequence[float], replicas: int) -> list[f
     """The inverse temperatures as floats. Raises ``ValueError`` as ``temper`` does."""
     ladder = finite("inverse_temperatures", inverse_temperatures).tolist()
     non_negative(hottest=ladder[-1])
-    if any(cold <= hot for cold, hot in zip(ladder, ladder[1:], strict=False)):
+    if any(cold <= hot for cold, hot in itertools.pairwise(ladder)):
         raise ValueError(
             f"inverse temperatures must decrease, colder first and no two alike, got {ladder}. "
             "Sort them with the largest first"

@@ -63,7 +63,7 @@ def ring_all_reduce_s(workers: int, size: float, link: Link) -> float:
 
 
 def tree_all_reduce_s(workers: int, size: float, link: Link) -> float:
-    """The same along a binary tree, up to one worker and down again: 2 ceil(log2 n) (alpha + b / beta)."""
+    """The same along a binary tree, up to one worker and down: 2 ceil(log2 n) (alpha + b / beta)."""
     whole(workers=workers)
     return 2 * int(workers - 1).bit_length() * link.send_s(size)
 
@@ -95,7 +95,7 @@ def synchronous(compute_s: Times, exchange_s: float) -> Times:
 
 
 def tempering(compute_s: Times, exchange_s: float) -> Times:
-    """The same for parallel tempering: pairs (0, 1), (2, 3), ... meet, then (1, 2), (3, 4), ..., in turns.
+    """The same for parallel tempering: pairs (0, 1), (2, 3), ... meet, then (1, 2), (3, 4), ...
 
     Who has no partner in a round goes on at once.
     """
@@ -118,9 +118,7 @@ def gossip(compute_s: Times, neighbours: Neighbours, exchange_s: float) -> Times
     compute_s = _checked(compute_s, exchange_s)
     workers, neighbours = compute_s.shape[1], np.asarray(neighbours)
     if neighbours.ndim != 2 or len(neighbours) != workers:
-        raise ValueError(
-            f"neighbours needs a row for each of {workers} workers, got {neighbours.shape}"
-        )
+        raise ValueError(f"neighbours needs a row for each of {workers} workers, got {neighbours.shape}")
     if neighbours.size and not (neighbours.min() >= 0 and neighbours.max() < workers):
         raise ValueError(f"neighbours must be numbers of workers in 0, ..., {workers - 1}")
     met = np.column_stack([np.arange(workers), neighbours])
@@ -171,7 +169,7 @@ def amdahl(serial_share: float, workers: int) -> float:
 
 
 def gustafson(serial_share: float, workers: int) -> float:
-    """Speed-up where the job grows with the workers: n - s (n - 1), for a share s of the time they take."""
+    """Speed-up where the job grows with the workers: n - s (n - 1), for a share s of their time."""
     _share(serial_share, workers)
     return workers - serial_share * (workers - 1)
 

@@ -41,7 +41,7 @@ def client():
 
 @dataclass
 class Fatal(Bits):
-    """A chain that kills its own process in the middle of some advances, each of which it marks first."""
+    """A chain that kills its own process in the middle of some advances, which it marks first."""
 
     inner: Bits
     folder: Path
@@ -167,7 +167,7 @@ def test_a_scheduler_that_goes_leaves_the_rounds_so_far(tmp_path, monkeypatch):
         address = json.loads(file.read_text())["address"]
         with actors.workers(1, address) as client:
             client.wait_for_workers(1, 60)
-            with pytest.raises(SchedulerLostError, match="the scheduler is gone.*go on from the last one"):
+            with pytest.raises(SchedulerLostError, match=r"the scheduler is gone.*go on from the last"):
                 for now in temper(Actors(client, bits), start(bits, [1, 2]), LADDER, **size):
                     handed.append(now)
                     if now.round == 8:

@@ -106,9 +106,7 @@ def test_a_network_comes_back_to_the_bit_and_its_loss_is_in_double_precision(net
 
 def test_a_network_at_zero_draws_from_its_prior(network):
     """At inverse temperature 0 the exchange is certain, and both replicas draw from the prior."""
-    rounds = [
-        *temper(InOneProcess(network), start(network, [1, 2]), [1e-9, 0.0], rounds=400, steps=200)
-    ]
+    rounds = [*temper(InOneProcess(network), start(network, [1, 2]), [1e-9, 0.0], rounds=400, steps=200)]
     assert np.mean([len(now.exchanges) for now in rounds]) > 0.99
     sizes = np.concatenate([np.abs(now.state_at(1).filters[0, :2]) for now in rounds[50:]])
     half = HeavyTail(0.1).scale * (2 ** (1 / 3) - 1)  # the median of (1 + |w| / tau)^-4
