@@ -94,7 +94,7 @@ class Actors:
         """States and losses after some steps; ``tempering.Pool`` says the rest.
 
         Raises ``SchedulerLostError`` if the scheduler is gone, and ``RuntimeError`` if one replica loses
-        its worker again and again. An error of the chain comes through, but an ``OSError`` looks like a lost worker.
+        its worker again and again, for which an ``OSError`` of the chain is taken, too.
         """
         self._hold(len(states))
         asked = [(state, steps, each) for state, each in zip(states, inverse_temperatures, strict=True)]
