@@ -46,7 +46,7 @@ def workers(count: int, scheduler: str | None = None) -> Iterator[Client]:
     """
     whole(count=count)
     local: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "silence_logs": 50}
-    local |= {"host": "127.0.0.1", "dashboard_address": None}
+    local |= {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with dask.config.set({"distributed.comm.timeouts.connect": f"{ANSWER_S:g}s"}):
         own = nullcontext(scheduler) if scheduler else LocalCluster(n_workers=count, **local)
         with own as address:
