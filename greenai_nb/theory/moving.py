@@ -21,7 +21,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray as Array
 from scipy.optimize import linprog
 
-from greenai_nb.checks import ROUNDING, finite, non_negative, positive, whole
+from greenai_nb.checks import finite, non_negative, positive, whole
+from greenai_nb.theory.transport import check_metric
 
 PerState = Float[Array, " states"]
 Service = Float[Array, "rounds states"]
@@ -135,17 +136,10 @@ def randomised_ratio(wake: int) -> float:
 
 def _check(service: Service, distance: Metric, start: int) -> None:
     _at_least_zero("service", service)
-    _at_least_zero("distance", distance)
     states = np.shape(service)[-1]
-    if np.shape(distance) != (states, states):
-        raise ValueError(f"distance must be {states} x {states}, as service, got {np.shape(distance)}")
+    check_metric(distance, states)
     if not 0 <= start < states:
         raise ValueError(f"start must be a state in 0, ..., {states - 1}, got {start!r}")
-    detour = (np.asarray(distance)[:, :, None] + np.asarray(distance)[None]).min(1)
-    if np.diag(distance).any() or (np.asarray(distance) > detour + ROUNDING).any():
-        raise ValueError(
-            "distance must be a metric: zero from a state to itself, and no detour shorter than the way"
-        )
 
 
 def _at_least_zero(name: str, values: Float[Array, "*shape"]) -> None:

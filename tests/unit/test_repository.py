@@ -102,8 +102,8 @@ SURVEY = {PACKAGE / "prune" / f"{name}.py" for name in PRUNERS}
 SURVEY |= {PACKAGE / "nets" / name for name in ("quantize.py", "packed/levels.py", "fastfood.py")}
 SURVEY |= {PACKAGE / "learn" / name for name in ("stack.py", "fast/batched.py")}
 SURVEY |= {PACKAGE / "nets" / "spiking.py"}
-SURVEY |= {PACKAGE / "theory" / name for name in ("mirror.py", "moving.py")}
-ROOMS = ("learn/bits", "learn/recurrent", "search", "theory/decentralised")
+SURVEY |= {PACKAGE / "theory" / name for name in ("mirror.py", "moving.py", "transport.py")}
+ROOMS = ("learn/bits", "learn/decentralised", "learn/recurrent", "search", "theory/decentralised")
 SURVEY |= {path for room in ROOMS for path in (PACKAGE / room).glob("*.py")}
 
 
