@@ -45,8 +45,8 @@ class FlipSettings:
     each unit that passes on +1 adds to the loss of an image, in nats.
     """
 
-    inverse_temperature: float = 10.0
-    coupling: float = 3.0
+    inverse_temperature: float = 20.0
+    coupling: float = 0.3
     loss: str = "cross-entropy"
     firing_price: float = 0.0
     scale_output: float = 1e-2
