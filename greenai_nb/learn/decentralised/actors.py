@@ -29,6 +29,7 @@ from greenai_nb.theory.decentralised.gossip import Graph, metropolis_weights
 ANSWER_S = 10.0  # within which a scheduler must answer
 WORKER_WAIT_S = 60.0
 MAX_LOSSES = 5  # of workers, by one round
+ACTOR_LOST = "Worker holding Actor was lost"  # as the scheduler says it
 POLL_S, WORKER_POLL_S = 0.002, 0.05
 
 Values = Float[Array, "nodes *shape"]
@@ -116,7 +117,7 @@ class Actors:
             return self.actors[k].advanced(*asked)
 
     def _answer(self, k: int, answer: Any, asked: tuple[Any, ...]) -> tuple[Any, float]:
-        problem = "Worker holding Actor was lost"
+        problem = ACTOR_LOST
         for _ in range(MAX_LOSSES):
             if answer is not None:
                 try:
@@ -142,9 +143,14 @@ def _begin(client: Client, kind: type, *arguments: Any) -> Any:
 def _made(client: Client, future: Any, kind: type, *arguments: Any) -> Any:
     """An actor, once it is made; asked for again where its worker was lost before that."""
     for _ in range(MAX_LOSSES):
-        with suppress(CancelledError, TimeoutError, KilledWorker):
+        try:
             return future.result(timeout=WORKER_WAIT_S)
-        future = _begin(client, kind, *arguments)
+        except (CancelledError, TimeoutError, KilledWorker):
+            future = _begin(client, kind, *arguments)
+        except RuntimeError as error:
+            if str(error) != ACTOR_LOST:
+                raise
+            future = _begin(client, kind, *arguments)
     raise RuntimeError(f"no worker held a {kind.__name__} in {MAX_LOSSES} attempts: see their logs")
 
 

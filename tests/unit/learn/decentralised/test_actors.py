@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,8 +163,9 @@ def test_a_scheduler_that_goes_leaves_the_rounds_so_far(tmp_path, monkeypatch):
     here = [*temper(InOneProcess(bits), start(bits, [1, 2]), LADDER, **size)]
     handed = []
     try:
-        while not file.exists():
+        while not (file.exists() and file.read_text().endswith("}")):
             assert running[0].poll() is None
+            time.sleep(0.05)
         address = json.loads(file.read_text())["address"]
         with actors.workers(1, address) as client:
             client.wait_for_workers(1, 60)
