@@ -23,16 +23,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from numpy import ndarray as Array
 from scipy.special import expit
 from torch import nn
 
 from greenai_nb.checks import non_negative, whole
-from greenai_nb.data.datasets import Dataset
+from greenai_nb.data.datasets import Dataset, Split
 from greenai_nb.learn.fast.chain import ChainSettings
 from greenai_nb.learn.fast.groups import GroupMover, RoundCounts, check_hidden
 from greenai_nb.learn.fast.run import run
-from greenai_nb.learn.fast.state import Chain, layers
+from greenai_nb.learn.fast.state import Chain, chain_at, layers
 from greenai_nb.learn.fit import Fit
 from greenai_nb.learn.store import remembered
 
@@ -89,6 +90,19 @@ def fit_switches(
     )
     _clear(fit.net)
     return fit
+
+
+def rise_without(net: nn.Module, split: Split) -> Float64[Array, " groups"]:
+    """D of each group: how much the summed loss of a split would rise without this unit or filter.
+
+    It is infinite where a logit would move further than the chain allows. Raises
+    ``TypeError`` for a network that ``fit_switches`` does not take.
+    """
+    check_hidden(net)
+    chain = chain_at(net, split.images, split.labels)
+    mover = _Switches(SwitchSettings(), chain, np.random.default_rng(0))
+    groups = map(mover.of, range(len(chain.filters)))
+    return np.array([mover.rise(g, mover.waiting[g], chain.activations[g]) for g in groups])
 
 
 @torch.no_grad()

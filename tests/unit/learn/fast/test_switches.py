@@ -14,7 +14,13 @@ from torch.nn import functional
 from greenai_nb.learn.fast import softmax
 from greenai_nb.learn.fast.chain import ChainSettings
 from greenai_nb.learn.fast.state import chain_at, layers, refresh, write
-from greenai_nb.learn.fast.switches import SWITCHES, SwitchSettings, _Switches, fit_switches
+from greenai_nb.learn.fast.switches import (
+    SWITCHES,
+    SwitchSettings,
+    _Switches,
+    fit_switches,
+    rise_without,
+)
 from greenai_nb.nets.architectures import mlp, shallow_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.prune.structure import without_dead_units
@@ -281,6 +287,24 @@ def test_a_fit_loses_units_and_the_smaller_network_gives_the_same_answers(tiny_d
     assert (whole[0].weight.flatten(1).any(1).sum()) == 12 - gone
     again = fit_switches(net, tiny_data, proposals=3000, settings=FIT, evaluations=2)
     assert torch.equal(layers(again.net)[0].weight, whole[0].weight)
+
+
+def test_the_rise_without_a_unit_is_that_of_a_network_without_it(tiny_data):
+    torch.manual_seed(0)
+    net = mlp(16, 7, 3, bias=True)
+    found, split = rise_without(net, tiny_data.train), tiny_data.train
+    exact = copy.deepcopy(net).double()
+
+    def loss():
+        answers = exact(split.images.double() / 255)
+        return functional.cross_entropy(answers, split.labels, reduction="sum").item()
+
+    whole = loss()
+    for unit in range(7):
+        exact.load_state_dict(net.double().state_dict())
+        net.float()
+        exact[3].weight.data[:, unit] = 0
+        assert found[unit] == pytest.approx(loss() - whole, abs=1e-4)
 
 
 def test_a_bias_without_weights_is_a_unit_that_does_something():
