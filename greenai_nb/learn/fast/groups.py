@@ -36,9 +36,10 @@ from greenai_nb.learn.fast.chain import BIAS_SCALE, REFRESH_EVERY
 from greenai_nb.learn.fast.kernels import HIDDEN, MOVE, OUTPUT, Steps
 from greenai_nb.learn.fast.run import Counts, run
 from greenai_nb.learn.fast.softmax import LARGEST_STEP, commit, loss_change, normalize
-from greenai_nb.learn.fast.state import Chain, output_layer
+from greenai_nb.learn.fast.state import Chain, layers, output_layer
 from greenai_nb.learn.fit import Fit
 from greenai_nb.learn.store import remembered
+from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.theory.prior import TAIL
 
 
@@ -131,10 +132,14 @@ def fit_group_prior(
     """Train a copy of a network with one hidden layer by accept-reject, under a prior on whole units.
 
     It returns what ``fit_accept_reject`` does, and raises that, and ``TypeError`` for a network
-    without hidden units.
+    without hidden units or with filters of signs.
     """
     settings = settings or GroupSettings()
     check_hidden(net)
+    if isinstance(layers(net)[0], BinaryConv2d | BinaryLinear):
+        raise TypeError(
+            f"the prior of a norm needs real filters, got {layers(net)[0]}: use fit_switches"
+        )
     size = {"proposals": proposals, "seed": seed, "evaluations": evaluations}
     return run(
         net, data, "accept-reject, prior of groups", settings, _Groups, **size, block=settings.block
@@ -283,7 +288,8 @@ class _Groups(GroupMover):
 
     def turn(self, number: int) -> float:
         chain, units, weights = self.chain, self.of(number), self.chain.filters[number]
-        size = np.float32(self.prior.norms(1, self.generator)[0] / self._norm(number))
+        norm, drawn = self._norm(number), self.prior.norms(1, self.generator)[0]
+        size = np.float32(drawn / norm if norm else 1)  # zeros have no direction, and stay
         outgoing = size * chain.outgoing[units]
         activations = size * (chain.activations[units] - weights[-1]) + weights[-1]
         rise, uniform = self.rise(units, outgoing, activations), self.generator.random()

@@ -122,8 +122,8 @@ class _Switches(GroupMover):
     """
 
     def __init__(self, settings: SwitchSettings, chain: Chain, generator: np.random.Generator) -> None:
-        counts = RoundCounts(chain, "sign flip or step or redraw", SWITCHES, TURNS)
-        super().__init__(settings, chain, counts, generator)
+        name = "sign flip" if chain.binary else "step or redraw"
+        super().__init__(settings, chain, RoundCounts(chain, name, SWITCHES, TURNS), generator)
         self.first = -(-settings.warm_up // settings.block)
         self.on, self.waiting = np.ones(len(chain.filters), bool), np.zeros_like(chain.outgoing)
 

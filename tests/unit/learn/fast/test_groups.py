@@ -14,6 +14,7 @@ from torch.nn import functional
 from greenai_nb.learn.fast.groups import GroupPrior, GroupSettings, _Groups, fit_group_prior
 from greenai_nb.learn.fast.state import chain_at, refresh
 from greenai_nb.nets.architectures import mlp, shallow_cnn
+from greenai_nb.nets.binary import BinaryLinear
 from greenai_nb.theory.prior import HeavyTail
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -121,6 +122,14 @@ def test_with_data_the_chain_has_the_law_of_weighted_draws_from_the_prior():
     assert np.mean(drawn[:, 9].numpy() < np.median(firsts)) > 0.58, "the data must matter"
 
 
+def test_a_unit_of_zeros_stays_a_unit_of_zeros():
+    mover, *_ = mover_on(NETS["perceptron with biases"], GroupSettings(0.0), images=20)
+    mover.chain.filters[0, :-1] = mover.chain.outgoing[0] = 0
+    loss = refresh(mover.chain)
+    mover.turn(0)
+    assert radii(mover.chain)[0] == 0 and refresh(mover.chain) == loss
+
+
 @pytest.mark.parametrize("make", NETS.values(), ids=NETS)
 def test_what_is_not_kept_leaves_no_trace(make):
     law, kept = GroupSettings(1.0, 0.1, 0.3, 0.3, 0.4, 4), 0
@@ -149,6 +158,9 @@ def test_a_fit_trains_a_copy_and_counts(tiny_data):
 def test_wrong_requests_are_refused_before_any_work(tiny_data):
     with pytest.raises(TypeError, match="hidden units or filters"):
         fit_group_prior(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), tiny_data, proposals=100)
+    signs = nn.Sequential(nn.Flatten(), BinaryLinear(16, 4), nn.ReLU(), nn.Linear(4, 3))
+    with pytest.raises(TypeError, match="needs real filters"):
+        fit_group_prior(signs, tiny_data, proposals=100)
     with pytest.raises(ValueError, match="scale must be a number"):
         GroupSettings(scale=0)
     with pytest.raises(ValueError, match="block must be a whole number"):
