@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from greenai_nb.nets.architectures import mlp
+from greenai_nb.learn.fast.state import layers
 from greenai_nb.nets.weights import copied, prunable_weights
 from greenai_nb.prune.masks import Mask, count_kept
 
@@ -30,12 +30,33 @@ def unit_mask(net: nn.Sequential, scores: Float[Tensor, " units"], kept_fraction
     return Mask((chosen[:, None].expand_as(into), chosen.expand_as(out)))
 
 
+@torch.no_grad()
 def without_dead_units(net: nn.Sequential) -> nn.Sequential:
-    """The same function as ``mlp`` with only those hidden units that have weights in and out."""
-    into, out = prunable_weights(net)
-    live = into.any(1) & out.any(0)
-    smaller = mlp(into.shape[1], int(live.sum()), len(out))
-    smaller[1].weight.data, smaller[3].weight.data = into[live].clone(), out[:, live].clone()
+    """The same function as ``mlp`` or ``shallow_cnn`` with only those units that do something.
+
+    A unit, or filter, stays if it has weights in and out; a bias above zero counts as a weight in.
+    Raises ``TypeError`` for a network of another kind, and ``ValueError`` where no unit would stay.
+    """
+    smaller = copied(net)
+    first, output = layers(smaller)
+    outgoing = output.weight.unflatten(1, (len(first.weight), -1))
+    into = first.weight.flatten(1).any(1)
+    if first.bias is not None:
+        into |= first.bias > 0
+    live = into & outgoing.any(2).any(0)
+    if not live.any():
+        raise ValueError("no unit has weights in and out: the network answers alike for all images")
+    first.weight, output.weight = (
+        nn.Parameter(first.weight[live]),
+        nn.Parameter(outgoing[:, live].flatten(1)),
+    )
+    if first.bias is not None:
+        first.bias = nn.Parameter(first.bias[live])
+    if isinstance(first, nn.Conv2d):
+        first.out_channels = len(first.weight)
+    else:
+        first.out_features = len(first.weight)
+    output.in_features = output.weight.shape[1]
     return smaller
 
 

@@ -101,6 +101,7 @@ PRUNERS = ("dropout_energy", "masks", "rewiring", "saliency", "scale", "structur
 SURVEY = {PACKAGE / "prune" / f"{name}.py" for name in PRUNERS}
 SURVEY |= {PACKAGE / "nets" / name for name in ("quantize.py", "packed/levels.py", "fastfood.py")}
 SURVEY |= {PACKAGE / "learn" / name for name in ("stack.py", "fast/batched.py")}
+SURVEY |= {PACKAGE / "learn/fast" / name for name in ("groups.py", "switches.py")}
 SURVEY |= {PACKAGE / "nets" / "spiking.py"}
 SURVEY |= {PACKAGE / "theory" / name for name in ("mirror.py", "moving.py", "transport.py")}
 ROOMS = ("learn/bits", "learn/decentralised", "learn/recurrent", "search", "theory/decentralised")
