@@ -6,9 +6,9 @@ The target is the Gibbs distribution of ``greenai_nb.learn.fast.chain`` over wei
     rho(z, w)  ~  exp(-lambda l(z w) - C sum_g z_g) pi(w) ,
 
 where the network z w lacks the groups that are off, and e^-C are the prior odds for a unit. Each switch
-in turn is drawn anew, given all the rest: with the loss D that the unit adds, computed exactly,
+in turn is drawn anew, given the rest: if D is the rise of the loss without the group, computed exactly,
 
-    P(z_g = 1)  =  1 / (1 + exp(C + lambda D)) .
+    P(z_g = 1)  =  1 / (1 + exp(C - lambda D)) .
 
 Metropolis would turn all switches in lockstep where C and D are zero. Between two such rounds, the moves
 of ``chain`` go to groups that are on. The weights of the others wait as they are: given the switches,

@@ -111,14 +111,14 @@ def test_with_data_the_chain_has_the_law_of_weighted_draws_from_the_prior():
     loss = functional.cross_entropy(logits, labels.expand(len(drawn), -1), reduction="none").sum(1)
     weight, known = torch.exp(-3.0 * loss).numpy(), drawn.norm(dim=1).numpy()
     found, firsts = [], []
-    for _ in range(4500):
+    for _ in range(3000):
         mover.advance(10)
         found.append(radii(mover.chain)[0])
         firsts.append(mover.chain.outgoing[0, 0])
     for chain, exact in ((found, known), (firsts, drawn[:, 9].numpy())):
         for q in (0.1, 0.25, 0.5, 0.75, 0.9):
             at = np.quantile(chain[200:], q)
-            assert np.average(exact < at, weights=weight) == pytest.approx(q, abs=0.03)
+            assert np.average(exact < at, weights=weight) == pytest.approx(q, abs=0.04)
     assert np.mean(drawn[:, 9].numpy() < np.median(firsts)) > 0.58, "the data must matter"
 
 
