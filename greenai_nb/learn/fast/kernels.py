@@ -173,7 +173,7 @@ def _filter_block(
         move.log_uniform, move.log_prior_ratio, move.loss_change = log_uniform, log_ratio, np.nan
         if abs(change) * farthest > LARGEST_STEP:
             continue
-        pixel_change, bound = change / chain.white, 0.0
+        pixel_change, bound = np.float32(change / chain.white), 0.0
         for q in range(positions):
             bound += _bound(activations[q], slope[q], pixels[places[column, q]], pixel_change)
         move.operations = 2 * positions * images
