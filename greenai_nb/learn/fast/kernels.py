@@ -237,12 +237,14 @@ def sweep(chain: Any, steps: Any, block: int, generator: Any, moves: Any) -> Non
     positions = chain.places.shape[1]
     slope = np.empty((positions, len(chain.inverse)), np.float32)
     space = np.empty((2 + len(chain.mass), len(chain.inverse)), np.float32)
+    normalize(chain.mass, chain.inverse)
     for start in range(0, len(moves), block):
         some = moves[start : start + block]
-        normalize(chain.mass, chain.inverse)
         if generator.random() < steps.output_prob:
             unit = generator.integers(0, len(chain.outgoing))
             _output_block(unit, chain, steps, generator, space, some)
         else:
             number = generator.integers(0, len(chain.filters))
             _filter_block(number, chain, steps, generator, slope, space, some)
+        if some.accepted.any():
+            normalize(chain.mass, chain.inverse)

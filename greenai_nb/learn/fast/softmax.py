@@ -30,7 +30,9 @@ from numba import njit
 LARGEST_STEP = 10.0
 MIN_MASS = np.float32(1e-30)
 TILE = 2048
+SMALL = np.float32(0.1)  # up to here four terms of the exponential series err by 1e-7
 ONE, ZERO = np.float32(1), np.float32(0)
+HALF, SIXTH, TWENTY_FOURTH = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24)
 LOG2, INVERSE_LOG2 = np.float32(0.69314718), np.float32(1.44269504)
 ROOT_HALF_BITS, MANTISSA, EXPONENT_BIAS = 0x3F3504F3, 23, 127
 
@@ -118,10 +120,20 @@ def tile_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, grow
         first, last = min(max(ends[label], start), stop), min(max(ends[label + 1], start), stop)
         found -= total(powers[place, first:last])
         row, power = mass[label, start:stop], powers[place, start:stop]
+        large = ZERO
         for image in range(len(grown)):
-            factor = fast_exp(power[image])
-            power[image] = factor
-            grown[image] += row[image] * (factor - ONE)
+            large += ONE if abs(power[image]) > SMALL else ZERO
+        if large > ZERO:
+            for image in range(len(grown)):
+                factor = fast_exp(power[image])
+                power[image] = factor
+                grown[image] += row[image] * (factor - ONE)
+            continue
+        for image in range(len(grown)):
+            x = power[image]
+            gain = x + x * x * (HALF + x * (SIXTH + x * TWENTY_FOURTH))
+            power[image] = ONE + gain
+            grown[image] += row[image] * gain
     for image in range(len(grown)):
         sum_after = max(ONE + scale[image] * grown[image], MIN_MASS)
         grown[image] = sum_after
