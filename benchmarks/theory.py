@@ -15,7 +15,7 @@ from greenai_nb.theory.toy import DECADES, PANELS_PER_DECADE, Toy, toy
 
 TURNS, LAMBDA, SCALE = 300, 0.3, 0.05
 WEIGHTS, ROUNDS = 10_000_000, 5
-GAME_GOAL_S, PENALTY_GOAL_S = 2.0, 0.2
+GAME_GOAL_S, PENALTY_GOAL_S = 1.0, 0.2
 
 
 def forecast(small: Toy, outcomes: np.ndarray) -> float:

@@ -59,7 +59,7 @@ def free_energy(state: State, inverse_temperature: float) -> float:
 
 def expected_loss(distribution: PerDecision, losses: PerDecision) -> float:
     """Average loss of a decision drawn from the distribution: E_{w ~ rho_t} l_t(w)."""
-    return float(distribution @ losses)
+    return _average(distribution, losses)
 
 
 def mixture_loss(distribution: PerDecision, likelihoods: PerDecision) -> float:
@@ -68,12 +68,18 @@ def mixture_loss(distribution: PerDecision, likelihoods: PerDecision) -> float:
     For cross-entropy the likelihoods p_w are the probabilities of the label; by Jensen's
     inequality the mixture's loss is at most the expected loss.
     """
-    return -float(np.log(distribution @ likelihoods))
+    return -float(np.log(_average(distribution, likelihoods)))
+
+
+def _average(distribution: PerDecision, values: PerDecision) -> float:
+    """By one thread: where others compute as well, the threads of ``@`` wait longer than they work."""
+    return float(np.einsum("d,d", distribution, values))
 
 
 def _normalised(log_weight: PerDecision) -> State:
     top = log_weight.max()
-    distribution = np.exp(log_weight - top)
+    distribution = log_weight - top
+    np.exp(distribution, out=distribution)
     total = distribution.sum()
     distribution /= total
     return State(log_weight, distribution, float(top + np.log(total)))

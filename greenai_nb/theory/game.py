@@ -49,7 +49,8 @@ def play(
     """
     positive(rounds=rounds, inverse_temperature=inverse_temperature, loss_range=loss_range)
     probabilities("log_prior", log_prior)
-    spread("losses", finite("losses", losses), loss_range)
+    losses = np.ascontiguousarray(finite("losses", losses))
+    spread("losses", losses, loss_range)
     likelihoods = np.exp(-losses)
     state = forecasters.init(log_prior)
     outcomes, expected, mixture, free = [], [], [], []
@@ -93,7 +94,7 @@ def play_second_order(
     """
     positive(rounds=rounds, inverse_temperature=inverse_temperature)
     probabilities("log_prior", log_prior)
-    finite("losses", losses)
+    losses = np.ascontiguousarray(finite("losses", losses))
     state = forecasters.init(log_prior)
     outcomes, expected, allowed = [], [], []
     for t in range(rounds):

@@ -29,6 +29,7 @@ from greenai_nb.learn.fast.softmax import (
     commit,
     loss_change,
     normalize,
+    ray_change,
     slopes,
     tile_change,
     total,
@@ -99,20 +100,24 @@ def _bound(activation: Any, slope: Any, pixel: Any, change: Any) -> Any:
 
 
 @njit(fastmath=True)
-def _move_logits(activation: Any, pixel: Any, change: Any, outgoing: Any, used: Any, first: bool, shift: Any, powers: Any, start: int) -> None:  # noqa: E501  # fmt: skip
-    """Write how far one unit moves the logits into a tile of ``powers``; further units add to it."""
-    units, shown = activation[start : start + TILE], pixel[start : start + TILE]
-    for image in range(len(units)):
-        before = units[image]
-        after = before + change * np.float32(shown[image])
+def _shift(activation: Any, pixel: Any, change: Any, shift: Any) -> None:
+    """How far one unit's outputs move in a tile."""
+    for image in range(len(activation)):
+        before = activation[image]
+        after = before + change * np.float32(pixel[image])
         shift[image] = max(after, ZERO) - max(before, ZERO)
+
+
+@njit(fastmath=True)
+def _move_logits(outgoing: Any, used: Any, first: bool, shift: Any, powers: Any, start: int) -> None:
+    """Write how far one of several units moves the logits; further units add to it."""
     for place in range(len(used)):
         along, logit = outgoing[used[place]], powers[place, start : start + TILE]
         if first:
-            for image in range(len(units)):
+            for image in range(len(logit)):
                 logit[image] = along * shift[image]
         elif along != ZERO:
-            for image in range(len(units)):
+            for image in range(len(logit)):
                 logit[image] += along * shift[image]
 
 
@@ -130,17 +135,22 @@ def _filter_change(chain: Any, activations: Any, outgoing: Any, used: Any, colum
     shift, growth, powers = space[0, :TILE], space[1], space[2:]
     difference = 0.0
     for start in range(0, len(chain.inverse), TILE):
+        tile = slice(start, start + TILE)
         for q in range(len(outgoing)):
-            _move_logits(
-                activations[q], chain.pixels[chain.places[column, q]], change, outgoing[q], used, q == 0,
-                shift, powers, start,
-            )  # fmt: skip
-        difference += tile_change(chain.mass, chain.inverse, chain.ends, used, powers, growth, start)
+            _shift(activations[q, tile], chain.pixels[chain.places[column, q], tile], change, shift)
+            if len(outgoing) > 1:
+                _move_logits(outgoing[q], used, q == 0, shift, powers, start)
+        common = chain.mass, chain.inverse, chain.ends, used
+        if len(outgoing) > 1:
+            difference += tile_change(*common, powers, growth, start)
+        else:
+            difference += ray_change(*common, outgoing[0], shift, powers, growth, start)
     return difference
 
 
 @njit
-def _move_activation(activation: Any, pixel: Any, change: Any) -> None:
+def move_activation(activation: Any, pixel: Any, change: Any) -> None:
+    """Move a unit's activations by a change of the weight of one pixel."""
     for image in range(len(activation)):
         activation[image] += change * np.float32(pixel[image])
 
@@ -173,7 +183,7 @@ def _filter_block(
         move.log_uniform, move.log_prior_ratio, move.loss_change = log_uniform, log_ratio, np.nan
         if abs(change) * farthest > LARGEST_STEP:
             continue
-        pixel_change, bound = change / chain.white, 0.0
+        pixel_change, bound = np.float32(change / chain.white), 0.0
         for q in range(positions):
             bound += _bound(activations[q], slope[q], pixels[places[column, q]], pixel_change)
         move.operations = 2 * positions * images
@@ -188,7 +198,7 @@ def _filter_block(
         commit(mass, inverse, used, powers, growth)
         weights[column] += change
         for q in range(positions):
-            _move_activation(activations[q], pixels[places[column, q]], pixel_change)
+            move_activation(activations[q], pixels[places[column, q]], pixel_change)
             slopes(mass, inverse, ends, outgoing[q], slope[q])
 
 
@@ -237,12 +247,14 @@ def sweep(chain: Any, steps: Any, block: int, generator: Any, moves: Any) -> Non
     positions = chain.places.shape[1]
     slope = np.empty((positions, len(chain.inverse)), np.float32)
     space = np.empty((2 + len(chain.mass), len(chain.inverse)), np.float32)
+    normalize(chain.mass, chain.inverse)
     for start in range(0, len(moves), block):
         some = moves[start : start + block]
-        normalize(chain.mass, chain.inverse)
         if generator.random() < steps.output_prob:
             unit = generator.integers(0, len(chain.outgoing))
             output_block(unit, chain.activations[unit], chain, steps, generator, space, some)
         else:
             number = generator.integers(0, len(chain.filters))
             _filter_block(number, chain, steps, generator, slope, space, some)
+        if some.accepted.any():
+            normalize(chain.mass, chain.inverse)

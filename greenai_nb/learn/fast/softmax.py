@@ -30,7 +30,9 @@ from numba import njit
 LARGEST_STEP = 10.0
 MIN_MASS = np.float32(1e-30)
 TILE = 2048
+SMALL = np.float32(0.1)  # up to here four terms of the exponential series err by 1e-7
 ONE, ZERO = np.float32(1), np.float32(0)
+HALF, SIXTH, TWENTY_FOURTH = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24)
 LOG2, INVERSE_LOG2 = np.float32(0.69314718), np.float32(1.44269504)
 ROOT_HALF_BITS, MANTISSA, EXPONENT_BIAS = 0x3F3504F3, 23, 127
 
@@ -122,6 +124,39 @@ def tile_change(mass: Any, inverse: Any, ends: Any, used: Any, powers: Any, grow
             factor = fast_exp(power[image])
             power[image] = factor
             grown[image] += row[image] * (factor - ONE)
+    return found + _log_growth(scale, grown)
+
+
+@njit(fastmath=True, error_model="numpy")
+def ray_change(mass: Any, inverse: Any, ends: Any, used: Any, direction: Any, shift: Any, powers: Any, growth: Any, start: int) -> Any:  # noqa: E501  # fmt: skip
+    """``tile_change`` where the logit of class c moves by v_c s, ``direction`` times ``shift``."""
+    stop, found, large, farthest = min(start + TILE, len(inverse)), ZERO, ZERO, np.abs(direction).max()
+    scale, grown = inverse[start:stop], growth[start:stop]
+    grown[:] = ZERO
+    for image in range(len(grown)):
+        large += ONE if farthest * abs(shift[image]) > SMALL else ZERO
+    for place in range(len(used)):
+        label, power, along = used[place], powers[place, start:stop], direction[used[place]]
+        first, last = min(max(ends[label], start), stop), min(max(ends[label + 1], start), stop)
+        found -= along * total(shift[first - start : last - start])
+        row = mass[label, start:stop]
+        if large > ZERO:
+            for image in range(len(grown)):
+                factor = fast_exp(along * shift[image])
+                power[image] = factor
+                grown[image] += row[image] * (factor - ONE)
+        else:
+            for image in range(len(grown)):
+                x = along * shift[image]
+                gain = x + x * x * (HALF + x * (SIXTH + x * TWENTY_FOURTH))
+                power[image] = ONE + gain
+                grown[image] += row[image] * gain
+    return found + _log_growth(scale, grown)
+
+
+@njit(fastmath=True, error_model="numpy")
+def _log_growth(scale: Any, grown: Any) -> Any:
+    found = ZERO
     for image in range(len(grown)):
         sum_after = max(ONE + scale[image] * grown[image], MIN_MASS)
         grown[image] = sum_after

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from numba import njit
 from numpy import ndarray as Array
@@ -24,7 +25,7 @@ from torch import nn
 from greenai_nb import compiled
 from greenai_nb.checks import non_negative, positive
 from greenai_nb.data.datasets import Dataset
-from greenai_nb.learn.fast.kernels import HIDDEN, OUTPUT
+from greenai_nb.learn.fast.kernels import HIDDEN, OUTPUT, move_activation
 from greenai_nb.learn.fast.run import Counts, run
 from greenai_nb.learn.fast.softmax import LARGEST_STEP, TILE, ZERO, commit, loss_change, normalize
 from greenai_nb.learn.fast.state import Chain, layers
@@ -104,7 +105,11 @@ class _WholeFilters:
         if layer == HIDDEN:
             _shift_by_filter(chain, at[0], change, self.moved, powers)
         else:
-            _shift_by_outputs(chain, *at, change, powers)
+            moved, place = np.unique(at[0], return_inverse=True)
+            outgoing = np.zeros((len(powers), len(moved)), np.float32)
+            outgoing[at[1], place] = change
+            units = torch.from_numpy(chain.activations[moved]).clamp_(min=0)
+            torch.matmul(torch.from_numpy(outgoing), units, out=torch.from_numpy(powers))
         images, positions, classes = len(chain.inverse), len(self.moved), np.arange(len(powers))
         self.counts.operations += len(change) * images * (positions if layer == HIDDEN else 1)
         early, difference, accepted = not np.abs(powers).max() <= LARGEST_STEP, 0.0, False
@@ -139,12 +144,6 @@ class _WholeFilters:
 
 
 @njit(fastmath=True)
-def _add(to: Any, step: Any, pixel: Any) -> None:
-    for image in range(len(to)):
-        to[image] += step * np.float32(pixel[image])
-
-
-@njit(fastmath=True)
 def _add_difference(to: Any, along: Any, moved: Any, activation: Any) -> None:
     for image in range(len(to)):
         to[image] += along * (max(moved[image], ZERO) - max(activation[image], ZERO))
@@ -163,21 +162,7 @@ def _shift_by_filter(chain: Any, number: int, change: Any, moved: Any, powers: A
             to = moved[q, tile]
             to[:] = activations[q, tile]
             for weight in range(len(change)):
-                _add(to, change[weight] / chain.white, chain.pixels[chain.places[weight, q], tile])
+                pixel = chain.pixels[chain.places[weight, q], tile]
+                move_activation(to, pixel, np.float32(change[weight] / chain.white))
             for label in range(len(powers)):
                 _add_difference(powers[label, tile], outgoing[q, label], to, activations[q, tile])
-
-
-@compiled.njit(nogil=True)
-def _shift_by_outputs(chain: Any, units: Any, labels: Any, change: Any, powers: Any) -> None:
-    """How far each logit moves when some output weights change."""
-    powers[:] = ZERO
-    for place in range(len(units)):
-        unit = chain.activations[units[place]]
-        _add_output(powers[labels[place]], change[place], unit)
-
-
-@njit(fastmath=True)
-def _add_output(to: Any, along: Any, activation: Any) -> None:
-    for image in range(len(to)):
-        to[image] += along * max(activation[image], ZERO)

@@ -47,7 +47,7 @@ def test_exponentials_and_logarithms_are_those_of_numpy():
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 10_000), st.integers(1, 5000), st.floats(0.01, 3), st.integers(1, CLASSES))
+@given(st.integers(0, 10_000), st.integers(1, 5000), st.floats(0.001, 3), st.integers(1, CLASSES))
 def test_the_loss_change_is_that_of_two_softmaxes_and_its_linear_part_is_below(seed, count, size, many):
     rng = np.random.default_rng(seed)
     logits, labels = 3 * rng.normal(size=(CLASSES, count)), np.sort(rng.integers(0, CLASSES, count))
@@ -69,6 +69,15 @@ def test_the_loss_change_is_that_of_two_softmaxes_and_its_linear_part_is_below(s
 
     exact = (losses(moved) - losses(logits)).sum()
     assert found == pytest.approx(exact, abs=1e-6 * count + 1e-5, rel=1e-5)
+    rays, grown = np.empty_like(powers), np.empty_like(growth)
+    by_ray = 0.0
+    for start in range(0, count, softmax.TILE):
+        tile = shift[start : start + softmax.TILE]
+        by_ray += softmax.ray_change(mass, inverse, ends, used, direction, tile, rays, grown, start)
+    assert by_ray == pytest.approx(exact, abs=1e-6 * count + 1e-5, rel=1e-5)
+    assert np.allclose(grown, growth, rtol=2e-6) and np.allclose(
+        rays[: len(used)], powers[: len(used)], rtol=2e-6
+    )
     softmax.slopes(mass, inverse, ends, direction, slope)
     assert shift.astype(float) @ slope <= exact + 1e-6 * count + 1e-5
     softmax.commit(mass, inverse, used, powers, growth)
