@@ -448,7 +448,7 @@ def test_proposals_tell_the_copies_of_the_sparse_start_apart(tiny_data):
 def test_looking_does_not_change_the_chain(tiny_data, monkeypatch):
     refreshed = []
     monkeypatch.setattr(fast_chain, "REFRESH_EVERY", 7 * 32)
-    monkeypatch.setattr(fast_run, "refresh", lambda chain: refreshed.append(1) or refresh(chain))
+    monkeypatch.setattr(fast_run.state, "refresh", lambda chain: refreshed.append(1) or refresh(chain))
     once = fit(tiny_data, proposals=20 * 32, evaluations=1)
     times = len(refreshed)
     often = fit(tiny_data, proposals=20 * 32, evaluations=6)
