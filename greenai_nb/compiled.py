@@ -32,20 +32,23 @@ def folder(module: str) -> Path:
     return Path(home) / digest(module)
 
 
-def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def njit(module: str = "", **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``numba.njit`` for a function of this package; ``options`` are numba's own.
 
+    A function that is made inside another names the ``module`` whose functions it calls.
     If the folder cannot be written to, or its files cannot be read, each process compiles again.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        path = folder(function.__module__)
+        path = folder(module or function.__module__)
         before, config.CACHE_DIR = config.CACHE_DIR, str(path)
         try:
             compiled = numba.njit(cache=_is_writable(path), **options)(function)
         finally:
             config.CACHE_DIR = before
         cache: Any = compiled._cache
+        if module:  # the folder tells apart what numba would by the functions' numbers in this process
+            cache._index_key = lambda signature, codegen: (signature, codegen.magic_tuple())
         cache.save_overload = _or_none(cache.save_overload)
         cache.load_overload = _or_none(cache.load_overload)
         return compiled

@@ -42,3 +42,21 @@ def vgg_like():
         Sign(),
         nn.Linear(6, 3),
     )
+
+
+def vgg_small_like():
+    """A float convolution first, whole words of signs in the middle, real numbers for the last layer."""
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1, bias=False),
+        nn.BatchNorm2d(64),
+        Sign(),
+        BinaryConv2d(64, 128, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(128),
+        Sign(),
+        BinaryConv2d(128, 70, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(70),
+        nn.Flatten(),
+        nn.Linear(70 * 9, 3),
+    )

@@ -185,6 +185,9 @@ def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
     """What one use of a packed network's stage costs, without the bytes that it stores."""
     out = math.prod(y.shape)
     match stage:
+        case packed.FloatToSigns():  # products, a comparison and a flip
+            floats = cost(stage.layer, x, y, size)
+            return floats._replace(additions=floats.additions + out, bit_operations=out)
         case packed.FloatStage():
             return cost(stage.layer, x._replace(bits=FLOAT_BITS), y, size)
         case packed.ToSigns():
@@ -196,10 +199,11 @@ def _stage_cost(stage: packed.Stage, x: Numbers, y: Numbers, size: int) -> Cost:
             sides = [(side + span) // stage.stride + 1 for side in x.shape[2:]]
             products = math.prod((x.shape[0], *sides)) * stage.weights.outputs
             # Each product is compared with a threshold, or takes the border's term; then OR and flip.
-            bits = 0 if stage.thresholds is None else out * (stage.pool[0] ** 2 if stage.pool else 1)
+            seen = out * (stage.pool[0] ** 2 if stage.pool else 1)
+            bits, numbers = (0, seen - out) if stage.thresholds is None else (seen, 0)
             bits += products * stage.weights.length
             scaled, shifted = (0 if each is None else out for each in (stage.scale, stage.shift))
-            found = Cost(bit_operations=bits, integer_operations=products)
+            found = Cost(bit_operations=bits, integer_operations=products + numbers)
             return found._replace(multiplications=scaled, additions=shifted)
     return Cost()
 

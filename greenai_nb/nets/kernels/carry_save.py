@@ -21,9 +21,9 @@ Source: carry-save counting is Harley and Seal's, in Warren, *Hacker's Delight* 
 
 from typing import Any
 
+import numba
 import numpy as np
 from jaxtyping import UInt8, UInt32
-from numba import uint64
 from numpy import ndarray as Array
 
 from greenai_nb.compiled import njit
@@ -35,34 +35,18 @@ from greenai_nb.nets.kernels.carry_save_instructions import (
     load_words,
     no_words,
     store_products,
-    store_reached,
     xor,
 )
-from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by, whole_words
+from greenai_nb.nets.kernels.images import convolutions, pair
+from greenai_nb.nets.kernels.panels import in_panels, products_by, whole_words
 
 ROWS, PANEL = 4, 2 * LANES
-# Products per cycle: a pair of words is five instructions for 2 x 512 signs, and two start per cycle.
-PEAK = 2 * 32 * LANES / 2.5
-LEVELS = np.int32
-
-
-@njit(nogil=True)
-def _pair(words: Any, out: Any) -> None:
-    """Replace every second word of a row by the parity of all words so far."""
-    low, half = uint64(0xFFFFFFFF), uint64(32)
-    for row in range(words.shape[0]):
-        parity = uint64(0)
-        for at in range(words.shape[1]):
-            pair = words[row, at]
-            parity ^= pair ^ (pair >> half)
-            out[row, at] = (pair & low) | (parity << half)
 
 
 def pack_activations(rows: UInt8[Array, "rows bytes"]) -> UInt32[Array, "rows words"]:
     """Pairs (w0, parity of all words up to w1) from packed signs; zeros pad the last pair."""
-    words = whole_words(rows)
-    pairs = np.empty_like(words)
-    _pair(words, pairs)
+    pairs = whole_words(rows).copy()
+    pair(pairs.ravel(), pairs.shape[1])
     return pairs.view(np.uint32)
 
 
@@ -128,12 +112,6 @@ def _short_tile(a: Any, row: int, b: Any, panel: int, words: int) -> Any:
 
 
 @njit(nogil=True)
-def _store_products(out: Any, at: int, counts: Any, length: int) -> None:
-    store_products(out, at, counts[0], length)
-    store_products(out, at + LANES, counts[1], length)
-
-
-@njit(nogil=True)
 def _products(a: Any, b: Any, out: Any, length: int) -> None:
     rows, words = a.shape
     width = out.shape[1]
@@ -142,50 +120,22 @@ def _products(a: Any, b: Any, out: Any, length: int) -> None:
         at_b = panel * words * PANEL
         for row in range(0, whole, ROWS):
             at = row * width + panel * PANEL
-            one, two, three, four = _tile(a, row * words, b, at_b, words)
-            _store_products(out, at, one, length)
-            _store_products(out, at + width, two, length)
-            _store_products(out, at + 2 * width, three, length)
-            _store_products(out, at + 3 * width, four, length)
+            for left, right in _tile(a, row * words, b, at_b, words):
+                store_products(out, at, left, length)
+                store_products(out, at + LANES, right, length)
+                at += width
         for row in range(whole, rows):
-            counts = _short_tile(a, row * words, b, at_b, words)
-            _store_products(out, row * width + panel * PANEL, counts, length)
+            left, right = _short_tile(a, row * words, b, at_b, words)
+            store_products(out, row * width + panel * PANEL, left, length)
+            store_products(out, row * width + panel * PANEL + LANES, right, length)
 
 
-@njit(nogil=True)
-def _store_reached(out: Any, at: int, counts: Any, levels: Any, level: int) -> None:
-    store_reached(out, at, counts[0], levels, level)
-    store_reached(out, at + LANES // 8, counts[1], levels, level + LANES)
+@numba.njit(nogil=True)
+def _prepared(rows: Any, paired: bool) -> Any:
+    words = rows.view(np.uint64)
+    if not paired:
+        pair(words.ravel(), words.shape[1])
+    return words.view(np.uint32)
 
 
-@njit(nogil=True)
-def _after(position: int, kinds: Any) -> int:
-    """The next position of an image; after the last comes the first, of the next image."""
-    return position + 1 if position + 1 < len(kinds) else 0
-
-
-@njit(nogil=True)
-def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
-    rows, words = a.shape
-    outputs, width = levels.shape[1], out.shape[1]
-    whole = rows // ROWS * ROWS
-    for panel in range(b.shape[0]):
-        at_b, level = panel * words * PANEL, panel * PANEL
-        at, position = panel * (PANEL // 8), 0
-        for row in range(0, whole, ROWS):
-            one, two, three, four = _tile(a, row * words, b, at_b, words)
-            _store_reached(out, at, one, levels, kinds[position] * outputs + level)
-            at, position = at + width, _after(position, kinds)
-            _store_reached(out, at, two, levels, kinds[position] * outputs + level)
-            at, position = at + width, _after(position, kinds)
-            _store_reached(out, at, three, levels, kinds[position] * outputs + level)
-            at, position = at + width, _after(position, kinds)
-            _store_reached(out, at, four, levels, kinds[position] * outputs + level)
-            at, position = at + width, _after(position, kinds)
-        for row in range(whole, rows):
-            counts = _short_tile(a, row * words, b, at_b, words)
-            _store_reached(out, at, counts, levels, kinds[position] * outputs + level)
-            at, position = at + width, _after(position, kinds)
-
-
-products, reached = products_by(_products), reached_by(_reached)
+products, (signs, numbers) = products_by(_products), convolutions(__name__, _prepared, _products, True)

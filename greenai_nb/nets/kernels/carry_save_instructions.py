@@ -83,7 +83,7 @@ def differences(typing: Any, count: Any, parity: Any) -> Any:
     return Words(Words, Words), code
 
 
-store_products, store_reached = registers.store_products(Words), registers.store_reached(Words)
+store_products = registers.store_products(Words)
 
 
 def _ones(builder: Any, x: Any) -> Any:

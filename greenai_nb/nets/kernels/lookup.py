@@ -16,15 +16,16 @@ Source: counting bits by ``pshufb`` is an idea of Mula, Kurz and Lemire, *Faster
 AVX2 instructions* (2018).
 """
 
-from functools import partial
 from typing import Any
 
+import numba
 import numpy as np
 from jaxtyping import UInt8
 from numba import uint8
 from numpy import ndarray as Array
 
 from greenai_nb.compiled import njit
+from greenai_nb.nets.kernels.images import convolutions
 from greenai_nb.nets.kernels.lookup_instructions import (
     LANES,
     PATTERNS,
@@ -37,17 +38,13 @@ from greenai_nb.nets.kernels.lookup_instructions import (
     no_bytes,
     no_shorts,
     store_products,
-    store_reached,
     table_row,
 )
-from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by
+from greenai_nb.nets.kernels.panels import in_panels, products_by
 
 ROWS, PANEL, GROUP = 3, 64, 16
-# Products per cycle: 128 are two instructions, and four start per cycle.
-PEAK = 256
 FULL = 31
-LEVELS = np.int16
-LONGEST = np.iinfo(LEVELS).max
+LONGEST = np.iinfo(np.int16).max
 DIFFERENCES = np.array([(a ^ b).bit_count() for a in range(PATTERNS) for b in range(PATTERNS)], np.uint8)
 
 
@@ -76,7 +73,7 @@ def pack_weights(rows: UInt8[Array, "outputs bytes"]) -> UInt8[Array, "panels by
 
 
 @njit(nogil=True)
-def _differences(table: Any, a: Any, row: int, stride: int, b: Any, panel: int, pairs: int) -> Any:
+def _differences(a: Any, row: int, stride: int, b: Any, panel: int, pairs: int) -> Any:
     """Three rows of activations against 64 outputs: for each row four registers of 16 differences.
 
     Names end in row and half of the panel.
@@ -90,18 +87,18 @@ def _differences(table: Any, a: Any, row: int, stride: int, b: Any, panel: int, 
             right = load_bytes(b, panel + pair * PANEL + LANES)
             at_row = row + 2 * pair
             w0, w1 = low_half(left), low_half(right)
-            x = table_row(table, a, at_row)
+            x = table_row(DIFFERENCES, a, at_row)
             sum00, sum01 = add_looked_up(sum00, x, w0), add_looked_up(sum01, x, w1)
-            x = table_row(table, a, at_row + stride)
+            x = table_row(DIFFERENCES, a, at_row + stride)
             sum10, sum11 = add_looked_up(sum10, x, w0), add_looked_up(sum11, x, w1)
-            x = table_row(table, a, at_row + 2 * stride)
+            x = table_row(DIFFERENCES, a, at_row + 2 * stride)
             sum20, sum21 = add_looked_up(sum20, x, w0), add_looked_up(sum21, x, w1)
             w0, w1 = high_half(left), high_half(right)
-            x = table_row(table, a, at_row + 1)
+            x = table_row(DIFFERENCES, a, at_row + 1)
             sum00, sum01 = add_looked_up(sum00, x, w0), add_looked_up(sum01, x, w1)
-            x = table_row(table, a, at_row + stride + 1)
+            x = table_row(DIFFERENCES, a, at_row + stride + 1)
             sum10, sum11 = add_looked_up(sum10, x, w0), add_looked_up(sum11, x, w1)
-            x = table_row(table, a, at_row + 2 * stride + 1)
+            x = table_row(DIFFERENCES, a, at_row + 2 * stride + 1)
             sum20, sum21 = add_looked_up(sum20, x, w0), add_looked_up(sum21, x, w1)
         even00, odd00 = add_even(even00, sum00), add_odd(odd00, sum00)
         even01, odd01 = add_even(even01, sum01), add_odd(odd01, sum01)
@@ -117,54 +114,24 @@ def _differences(table: Any, a: Any, row: int, stride: int, b: Any, panel: int, 
 
 
 @njit(nogil=True)
-def _store_products(out: Any, at: int, counts: Any, length: int) -> None:
-    store_products(out, at, counts[0], length)
-    store_products(out, at + GROUP, counts[1], length)
-    store_products(out, at + 2 * GROUP, counts[2], length)
-    store_products(out, at + 3 * GROUP, counts[3], length)
-
-
-@njit(nogil=True)
-def _products(table: Any, a: Any, b: Any, out: Any, length: int) -> None:
+def _products(a: Any, b: Any, out: Any, length: int) -> None:
     rows, stride = a.shape
     panels, pairs, _ = b.shape
     width = out.shape[1]
     for panel in range(panels):
         for row in range(0, rows, ROWS):
-            one, two, three = _differences(
-                table, a, row * stride, stride, b, panel * pairs * PANEL, pairs
-            )
             at = row * width + panel * PANEL
-            _store_products(out, at, one, length)
-            _store_products(out, at + width, two, length)
-            _store_products(out, at + 2 * width, three, length)
+            for counts in _differences(a, row * stride, stride, b, panel * pairs * PANEL, pairs):
+                for group, count in enumerate(counts):
+                    store_products(out, at + group * GROUP, count, length)
+                at += width
 
 
-@njit(nogil=True)
-def _store_reached(out: Any, at: int, counts: Any, levels: Any, level: int) -> None:
-    store_reached(out, at, counts[0], levels, level)
-    store_reached(out, at + 2, counts[1], levels, level + GROUP)
-    store_reached(out, at + 4, counts[2], levels, level + 2 * GROUP)
-    store_reached(out, at + 6, counts[3], levels, level + 3 * GROUP)
+@numba.njit(nogil=True)
+def _prepared(rows: Any, paired: bool) -> Any:
+    out = np.empty((-(-len(rows) // ROWS) * ROWS, 2 * rows.shape[1]), np.uint8)
+    _offsets(rows, out)
+    return out
 
 
-@njit(nogil=True)
-def _reached(table: Any, a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
-    rows, stride = a.shape
-    panels, pairs, _ = b.shape
-    positions, outputs, width = kinds.shape[0], levels.shape[1], out.shape[1]
-    for panel in range(panels):
-        for row in range(0, rows, ROWS):
-            one, two, three = _differences(
-                table, a, row * stride, stride, b, panel * pairs * PANEL, pairs
-            )
-            at, level = row * width + panel * (PANEL // 8), panel * PANEL
-            _store_reached(out, at, one, levels, kinds[row % positions] * outputs + level)
-            _store_reached(out, at + width, two, levels, kinds[(row + 1) % positions] * outputs + level)
-            _store_reached(
-                out, at + 2 * width, three, levels, kinds[(row + 2) % positions] * outputs + level
-            )
-
-
-products = products_by(partial(_products, DIFFERENCES))
-reached = reached_by(partial(_reached, DIFFERENCES))
+products, (signs, numbers) = products_by(_products), convolutions(__name__, _prepared, _products, False)

@@ -98,4 +98,4 @@ def add_odd(typing: Any, total: Any, x: Any) -> Any:
     return Shorts(Shorts, Bytes), code
 
 
-store_products, store_reached = registers.store_products(Shorts), registers.store_reached(Shorts)
+store_products = registers.store_products(Shorts)

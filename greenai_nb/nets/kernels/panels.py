@@ -4,6 +4,7 @@ A panel holds as many outputs as a kernel works on at once, side by side; zeros 
 Activations and weights are packed by the kernel's own ``pack_activations`` and ``pack_weights``.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Int32, Integer, UInt8, UInt64
 from numpy import ndarray as Array
 
-WORD_BYTES = 8
+WORD_BYTES, LINE = 8, 64
 
 
 def whole_words(rows: UInt8[Array, "rows bytes"]) -> UInt64[Array, "rows words"]:
@@ -28,7 +29,17 @@ def in_panels(rows: Integer[Array, "outputs words"], panel: int) -> Integer[Arra
     """Panels from a row of numbers for each output, padded with zeros."""
     padded = np.zeros((-(-len(rows) // panel) * panel, rows.shape[1]), rows.dtype)
     padded[: len(rows)] = rows
-    return np.ascontiguousarray(padded.reshape(-1, panel, rows.shape[1]).transpose(0, 2, 1))
+    panels = padded.reshape(-1, panel, rows.shape[1]).transpose(0, 2, 1)
+    out = aligned(panels.shape, panels.dtype)
+    out[:] = panels
+    return out
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array that begins with a cache line, so that no register is read from or written to two."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.empty(size + LINE, np.uint8)
+    return room[(start := -room.ctypes.data % LINE) : start + size].view(dtype).reshape(shape)
 
 
 def products_by(compiled: Callable[..., None]) -> Callable[..., Int32[Array, "rows padded_outputs"]]:
@@ -40,23 +51,8 @@ def products_by(compiled: Callable[..., None]) -> Callable[..., Int32[Array, "ro
 
     def products(activations: Array, weights: Array, length: int, out: Array | None = None) -> Any:
         if out is None:
-            out = np.empty((len(activations), len(weights) * weights.shape[-1]), np.int32)
+            out = aligned((len(activations), len(weights) * weights.shape[-1]), np.int32)
         compiled(activations, weights, out, length)
         return out
 
     return products
-
-
-def reached_by(compiled: Callable[..., None]) -> Callable[..., UInt8[Array, "rows bytes"]]:
-    """A function of (activations, weights, kinds, levels) that gives bits, without writing products.
-
-    A bit is one where the output has no more differences than its level. ``kinds`` says for each
-    position of an image which row of ``levels`` holds there.
-    """
-
-    def reached(activations: Array, weights: Array, kinds: Array, levels: Array) -> Any:
-        out = np.empty((len(activations), len(weights) * weights.shape[-1] // 8), np.uint8)
-        compiled(activations, weights, kinds, levels, out)
-        return out
-
-    return reached

@@ -1,16 +1,18 @@
 """One product of signs for all processors: pack, multiply, cut to size."""
 
+import functools
 from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt8
+from jaxtyping import Bool, UInt8
 from numpy import ndarray as Array
 
 from greenai_nb.checks import nearest
 from greenai_nb.nets.kernels.processor import best_kernel
 
 
+@functools.cache
 def kernel(name: str) -> ModuleType:
     """The module of a kernel: ``words``, ``lookup`` or ``carry_save``."""
     from greenai_nb.nets.kernels import carry_save, lookup, words
@@ -48,36 +50,6 @@ class PackedWeights:
     def nbytes(self) -> int:
         """Bytes of the weights as the kernel reads them."""
         return self.panels.nbytes
-
-    def products(self, rows: UInt8[Array, "rows bytes"]) -> Int32[Array, "rows padded_outputs"]:
-        """Inner products of rows of packed signs with each output's weights.
-
-        Outputs beyond ``self.outputs`` pad the last panel and mean nothing.
-        """
-        module = kernel(self.kernel)
-        return module.products(module.pack_activations(rows), self.panels, self.length)[: len(rows)]
-
-    def levels(self, thresholds: Int32[Array, "kinds outputs"]) -> Array:
-        """The largest number of differences at which each output still reaches its threshold.
-
-        Products are length - 2 differences. Outputs that pad the last panel have -1, which none reaches.
-        """
-        module = kernel(self.kernel)
-        levels = np.full((len(thresholds), len(self.panels) * module.PANEL), -1, module.LEVELS)
-        levels[:, : self.outputs] = np.clip((self.length - thresholds) // 2, -1, self.length)
-        return levels
-
-    def reached(
-        self, rows: UInt8[Array, "rows bytes"], kinds: Int32[Array, " positions"], levels: Array
-    ) -> UInt8[Array, "rows output_bytes"]:
-        """Bits of the outputs whose product reaches its threshold; the products are never written.
-
-        The positions of an image repeat along the rows; ``kinds`` says which row of ``levels`` each
-        of them takes.
-        """
-        module = kernel(self.kernel)
-        bits = module.reached(module.pack_activations(rows), self.panels, kinds, levels)
-        return bits[: len(rows), : -(-self.outputs // 8)]
 
 
 def pack_weights(

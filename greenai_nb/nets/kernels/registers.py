@@ -87,6 +87,24 @@ def load(register: Register) -> Any:
     return loaded
 
 
+def copy(register: Register) -> Any:
+    """A function of (out, index, source, index, turned) that copies a register, lanes xor ``turned``."""
+
+    @intrinsic
+    def copied(typing: Any, out: Any, put: Any, source: Any, get: Any, turned: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            (out, source), vector = signature.args[::2][:2], register.vector
+            at = pointer(context, builder, source, args[2], args[3], vector)
+            target = pointer(context, builder, out, args[0], args[1], vector)
+            lanes = builder.xor(unaligned(builder.load(at)), fill(builder, vector, args[4]))
+            unaligned(builder.store(lanes, target))
+            return context.get_dummy_value()
+
+        return types.none(out, types.intp, source, types.intp, types.uint64), code
+
+    return copied
+
+
 def store_products(register: Register) -> Any:
     """A function of (out, index, differences, length) that writes length - 2 differences as integers."""
     ints = ir.VectorType(INT, register.vector.count)
@@ -107,21 +125,19 @@ def store_products(register: Register) -> Any:
 
 
 def store_reached(register: Register) -> Any:
-    """A function of (out, index, differences, levels, at) that writes a bit for each lane.
-
-    It is one where the lane has no more differences than its level.
-    """
+    """A function of (out, index, y, levels, at): bits of y >= level, for ints or floats."""
     bit_each = ir.IntType(register.vector.count)
 
     @intrinsic
-    def stored(typing: Any, out: Any, index: Any, differences: Any, levels: Any, at: Any) -> Any:
+    def stored(typing: Any, out: Any, index: Any, y: Any, levels: Any, at: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            out, index, differences, levels, at = args
-            where = pointer(context, builder, signature.args[3], levels, at, register.vector)
-            level = unaligned(builder.load(where))
-            bits = builder.bitcast(builder.icmp_signed("<=", differences, level), bit_each)
-            target = pointer(context, builder, signature.args[0], out, index, bit_each)
-            unaligned(builder.store(bits, target))
+            real = isinstance(signature.args[3].dtype, types.Float)
+            vector = ir.VectorType(ir.FloatType(), register.vector.count) if real else register.vector
+            where = pointer(context, builder, signature.args[3], args[3], args[4], vector)
+            compare = builder.fcmp_ordered if real else builder.icmp_signed
+            above = compare(">=", builder.bitcast(args[2], vector), unaligned(builder.load(where)))
+            target = pointer(context, builder, signature.args[0], args[0], args[1], bit_each)
+            unaligned(builder.store(builder.bitcast(above, bit_each), target))
             return context.get_dummy_value()
 
         return types.none(out, types.intp, register, levels, types.intp), code

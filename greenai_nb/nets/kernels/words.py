@@ -10,20 +10,19 @@ before a count is written back.
 
 from typing import Any
 
+import numba
 import numpy as np
 from jaxtyping import Int32, UInt8, UInt64
-from numba import int64, types, uint8, uint64
+from numba import types, uint64
 from numba.extending import intrinsic
 from numpy import ndarray as Array
 
 from greenai_nb.compiled import njit
-from greenai_nb.nets.kernels.panels import in_panels, products_by, reached_by, whole_words
+from greenai_nb.nets.kernels.images import convolutions
+from greenai_nb.nets.kernels.panels import in_panels, products_by, whole_words
 from greenai_nb.nets.kernels.registers import call
 
 PANEL, FUSED = 64, 4
-# Products per cycle: a word of 64 signs, counted by one instruction.
-PEAK = 64
-LEVELS = np.int32
 
 
 @intrinsic
@@ -93,21 +92,9 @@ def _products(a: Any, b: Any, out: Any, length: int) -> None:
                 out[row, panel * PANEL + output] = length - 2 * differ[output]
 
 
-@njit(nogil=True)
-def _reached(a: Any, b: Any, kinds: Any, levels: Any, out: Any) -> None:
-    differ = np.empty(PANEL, np.uint64)
-    positions = len(kinds)
-    for panel in range(b.shape[0]):
-        for row in range(a.shape[0]):
-            _differences(a[row], b[panel], differ)
-            level = levels[kinds[row % positions]]
-            for byte in range(PANEL // 8):
-                bits = uint8(0)
-                for bit in range(8):
-                    output = byte * 8 + bit
-                    within = int64(differ[output]) <= level[panel * PANEL + output]
-                    bits |= uint8(within) << uint8(bit)
-                out[row, panel * (PANEL // 8) + byte] = bits
+@numba.njit(nogil=True)
+def _prepared(rows: Any, paired: bool) -> Any:
+    return rows.view(np.uint64)
 
 
-products, reached = products_by(_products), reached_by(_reached)
+products, (signs, numbers) = products_by(_products), convolutions(__name__, _prepared, _products, False)

@@ -100,7 +100,7 @@ def _describe(stage: Stage, prefix: str, arrays: dict[str, Array]) -> dict[str, 
         settings = {name: getattr(layer, name) for name in SETTINGS[type(layer)]}
         about |= {"layer": type(layer).__name__, "settings": settings}
         about["bias"] = getattr(layer, "bias", None) is not None
-        numbers = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+        numbers |= {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
     elif isinstance(stage, BinaryStage):
         numbers["bits"], about["length"] = about.pop("weights").bits, stage.weights.length
     arrays |= {prefix + name: array for name, array in numbers.items()}
@@ -113,11 +113,12 @@ def _build(number: int, about: dict[str, Any], arrays: dict[str, Array], kernel:
     numbers = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
     if kind not in KINDS:
         raise PackedFileError(f"a stage of kind {kind!r} is not known to this version")
-    if kind == "FloatStage":
-        biased = {"bias": about["bias"]} if about["layer"] in BIASED else {}
-        layer = LAYERS[about["layer"]](**about["settings"], **biased)
-        layer.load_state_dict({key: torch.from_numpy(array) for key, array in numbers.items()})
-        return FloatStage(about["name"], layer.eval())
+    if issubclass(KINDS[kind], FloatStage):
+        bias, settings = about.pop("bias"), about.pop("settings")
+        settings |= {"bias": bias} if about["layer"] in BIASED else {}
+        layer = LAYERS[about["layer"]](**settings)
+        layer.load_state_dict({key: torch.from_numpy(numbers.pop(key)) for key in layer.state_dict()})
+        about["layer"] = layer.eval()
     if kind == "BinaryStage":
         about["weights"] = pack_weights(numbers.pop("bits"), about.pop("length"), kernel)
         about["pool"] = tuple(about["pool"]) if about["pool"] else None

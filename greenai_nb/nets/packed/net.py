@@ -8,25 +8,32 @@ Max-pooling of signs is their OR. ``greenai_nb.nets.packed.pack`` builds the sta
 Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), section 4.2.
 """
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray as Array
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.checks import whole
-from greenai_nb.nets.kernels.images import or_pool, reached, windows
-from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
+from greenai_nb.nets.kernels import sign_of_float
+from greenai_nb.nets.kernels.images import reached
+from greenai_nb.nets.kernels.processor import features
+from greenai_nb.nets.kernels.product import PackedWeights, kernel, pack_signs
 
-# Input numbers that go through the stages together: a small batch stays in the processor's cache from
-# stage to stage, a large one takes fewer calls. This is 32 colour images of 32 x 32.
-NUMBERS_AT_ONCE = 3 * 2**15
+# Input numbers, of 8 colour images of 32 x 32, that go through the stages together and stay in a cache.
+NUMBERS_AT_ONCE = 3 * 2**13
+# Orders in which torch's convolutions add up the axes (input, row, column) of a filter.
+ORDERS = (0, 1, 2), (1, 2, 0)
+TRIED = 16
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,9 @@ class Stage:
     @property
     def size_bytes(self) -> int:
         """Bytes of the numbers that it computes with."""
-        stored = (array for array in vars(self).values() if isinstance(array, Array | PackedWeights))
-        return sum(array.nbytes for array in stored)
+        stored = [array for array in vars(self).values() if isinstance(array, Array | PackedWeights)]
+        learned = self.layer.state_dict().values() if isinstance(self, FloatStage) else ()
+        return sum(array.nbytes for array in (*stored, *learned))
 
 
 @dataclass(frozen=True)
@@ -67,10 +75,6 @@ class FloatStage(Stage):
     def __call__(self, x: Tensor | Signs) -> Tensor:
         y: Tensor = self.layer(x.unpacked() if isinstance(x, Signs) else x)
         return y
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.layer.state_dict().values())
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,57 @@ class ToSigns(Stage):
     flips: UInt8[Array, " bytes"] | None = None
 
     def __call__(self, x: Tensor) -> Signs:
-        flat = x.reshape(*x.shape[:2], -1).numpy()
-        if self.thresholds is None:
-            bits = reached(flat, np.zeros(x.shape[1], np.float32))
-        else:
-            bits = reached(flat, self.thresholds) ^ self.flips
-        return Signs(bits.reshape(len(x), *x.shape[2:], -1), x.shape[1])
+        flat = x.reshape(*x.shape[:2], math.prod(x.shape[2:])).numpy()
+        bits = np.empty((len(x), flat.shape[2], -(-x.shape[1] // 8)), np.uint8)
+        levels = np.zeros(x.shape[1], np.float32) if self.flips is None else self.thresholds
+        reached(flat, levels, bits)
+        bits = bits if self.flips is None else bits ^ self.flips
+        return Signs(bits.reshape(len(x), *x.shape[2:], bits.shape[2]), x.shape[1])
+
+
+@dataclass(frozen=True)
+class FloatToSigns(FloatStage):
+    """A float convolution, and the signs of its outputs: (y >= threshold) xor flip.
+
+    The order in which torch adds up an output depends on the shape of its input. If it is one of
+    ``ORDERS`` and a trial gives the same floats, our own kernel takes over, else torch computes it.
+    """
+
+    layer: nn.Conv2d
+    thresholds: Float32[Array, " channels"]
+    flips: UInt8[Array, " bytes"]
+    found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __call__(self, x: Any) -> Any:
+        key = x.shape, torch.get_num_threads()
+        if key not in self.found:
+            self.found[key] = self._find(x)
+        if self.found[key] is None:
+            return ToSigns(self.name, self.thresholds, self.flips)(self.layer(x))
+        convolution, flips, positions = self.found[key]
+        bits = sign_of_float.signs(self._padded(x), *convolution)
+        bits = bits[:, : len(flips), : len(self.flips)] ^ flips
+        return Signs(bits.reshape(len(x), *positions, -1), len(self.thresholds))
+
+    def _padded(self, x: Tensor) -> Float32[Array, "batch inputs rows columns"]:
+        high, wide = cast(tuple[int, int], self.layer.padding)
+        return functional.pad(x, [wide, wide, high, high]).numpy()
+
+    def _find(self, x: Tensor) -> Any:
+        """The convolution whose floats reach torch's in a trial; a wrong order misses a third."""
+        layer, plain = self.layer, x.dtype == torch.float32 and self.layer.padding_mode == "zeros"
+        simple = layer.bias is None and layer.groups == 1 and layer.dilation == (1, 1)
+        if not (plain and simple and "fma" in features() and not isinstance(layer.padding, str)):
+            return None
+        y = layer(trial := torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))[0]
+        image, floats = self._padded(trial[:1]), y.flatten(1).numpy()
+        tried = np.linspace(0, floats.shape[1] - 1, TRIED + TRIED**2 // len(y)).astype(int)
+        for order in ORDERS:
+            prepared = partial(sign_of_float.prepared, layer, image.shape[2:], order)
+            bits = [sign_of_float.signs(image, *prepared(floats[:, at]))[0, at] for at in tried]
+            if np.unpackbits(bits, 1, len(y), "little").all():
+                return prepared(self.thresholds), np.tile(self.flips, (floats.shape[1], 1)), y.shape[1:]
+        return None
 
 
 @dataclass(frozen=True)
@@ -100,7 +149,9 @@ class OrPool(Stage):
     stride: int
 
     def __call__(self, x: Signs) -> Signs:
-        return Signs(or_pool(x.bits, self.kernel, self.stride), x.channels)
+        seen = sliding_window_view(x.bits, (self.kernel, self.kernel), (1, 2))
+        found = np.bitwise_or.reduce(seen[:, :: self.stride, :: self.stride], (-2, -1))
+        return Signs(found, x.channels)
 
 
 @dataclass(frozen=True)
@@ -112,25 +163,27 @@ class FlattenSigns(Stage):
         return Signs(pack_signs(row.numpy() >= 0), row.shape[1])
 
 
-class Borders(NamedTuple):
-    """The kind of each position of an image, by which filter taps lie outside it; numbers for each kind.
+class Plan(NamedTuple):
+    """How a stage runs over images of one size.
 
-    Padding adds zeros, but the product of bits takes them for -1: ``added``, the sum of the weights
-    outside, corrects for that; ``levels`` are the kernel's thresholds, with it already subtracted.
+    ``window`` is kernel, stride, padding and columns of the products. Padding adds zeros, but bits take
+    them for -1; the sum of the weights outside corrects for it. Which those are is a position's kind.
+    ``border`` has the kinds, and for each what is added, or thresholds with it already subtracted.
     """
 
-    kinds: Int32[Array, " positions"]
-    added: Int32[Array, "kinds outputs"]
-    levels: Array
+    window: tuple[int, ...]
+    shape: tuple[int, ...]
+    border: tuple[Int32[Array, " positions"], Int32[Array, "kinds outputs"]]
+    scales: Float32[Array, "2 outputs"]
 
 
 @dataclass(frozen=True)
 class BinaryStage(Stage):
     """A product of signs, and what is computed from its integers.
 
-    With ``thresholds`` the output is signs, (y >= threshold) xor flip; a pool before the batch norm
-    takes the OR before the flip. Without, it is scale y + shift in float, each where given. ``sums`` are
-    sums of a convolution's weights over the channels.
+    With ``thresholds`` the output is signs, (y >= threshold) xor flip; a pool takes the OR before the
+    flip. Without, it is scale y + shift in float, each where given, and a pool takes the largest y.
+    ``sums`` are sums of a convolution's weights over the channels.
     """
 
     weights: PackedWeights
@@ -142,56 +195,49 @@ class BinaryStage(Stage):
     flips: UInt8[Array, " bytes"] | None = None
     scale: Float32[Array, " outputs"] | None = None
     shift: Float32[Array, " outputs"] | None = None
-    borders: dict[tuple[int, ...], Borders] = field(default_factory=dict, init=False, repr=False)
+    plans: dict[tuple[int, ...], Plan] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, x: Signs) -> Tensor | Signs:
-        if self.thresholds is None:
-            y = self.integers(x).astype(np.float32)
-            y = y if self.scale is None else y * self.scale
-            y = y if self.shift is None else y + self.shift
-            return torch.from_numpy(np.moveaxis(y, -1, 1))
-        rows, positions = self._rows(x)
-        kinds, _, levels = self._borders(x.bits.shape[1:-1])
-        bits = self.weights.reached(rows, kinds, levels).reshape(*positions, -1)
-        if self.pool:
-            bits = or_pool(bits, *self.pool)
-        return Signs(bits ^ self.flips, self.weights.outputs)
-
-    def integers(self, x: Signs) -> Int32[Array, "batch *positions outputs"]:
-        """The product of signs before scale, batch norm and sign, exactly as in float."""
-        rows, positions = self._rows(x)
-        kinds, added, _ = self._borders(x.bits.shape[1:-1])
-        y = self.weights.products(rows)[:, : self.weights.outputs].reshape(*positions, -1)
-        return y + added[kinds].reshape(*positions[1:], -1)
-
-    def _rows(self, x: Signs) -> tuple[UInt8[Array, "rows bytes"], tuple[int, ...]]:
-        """The signs that meet the weights, one row per position, and the shape of the rows."""
-        kernel = 1 if self.sums is None else self.sums.shape[-1]
-        channels = self.weights.length // kernel**2
+        side = 1 if self.sums is None else self.sums.shape[-1]
+        channels = self.weights.length // side**2
         if x.channels != channels:
             raise ValueError(f"{self.name}: expects {channels} channels, got {x.channels}")
-        if self.sums is None:
-            return x.bits, x.bits.shape[:1]
-        rows = windows(x.bits, kernel, self.stride, self.padding)
-        return rows.reshape(-1, rows.shape[-1]), rows.shape[:3]
+        # A linear map is a convolution of a column, with a pixel for each row.
+        image = np.ascontiguousarray(x.bits if self.sums is not None else x.bits[None, :, None])
+        plan = self.plans.get(image.shape[1:3]) or self._plan(image.shape[1:3], side)
+        module, pool = kernel(self.weights.kernel), self.pool or (1, 1)
+        given = image, plan.window, self.weights.panels, self.weights.length, plan.border, pool
+        if self.flips is None:
+            y = np.empty((len(image), self.weights.outputs, *plan.shape), np.float32)
+            module.numbers(*given, plan.scales, y)
+            return torch.from_numpy(y if self.sums is not None else y[0, :, :, 0].T)
+        bits = np.empty((len(image), *plan.shape, len(self.flips)), np.uint8)
+        module.signs(*given, self.flips, bits.view(f"u{math.gcd(len(self.flips), 8)}"))
+        return Signs(bits if self.sums is not None else bits[0, :, 0], self.weights.outputs)
 
-    def _borders(self, positions: tuple[int, ...]) -> Borders:
-        """The border terms of an image of this size, computed once per size."""
-        if positions in self.borders:
-            return self.borders[positions]
-        if self.sums is None:
-            kinds, added = np.zeros(1, np.int32), np.zeros((1, self.weights.outputs), np.int32)
-        else:
-            outside = functional.pad(torch.zeros(1, 1, *positions), [self.padding] * 4, value=1.0)
-            patches = functional.unfold(outside, self.sums.shape[-1], stride=self.stride)[0].T
-            patterns, which = torch.unique(patches, dim=0, return_inverse=True)
-            kinds = which.numpy().astype(np.int32)
-            added = patterns.numpy().astype(np.int32) @ self.sums.reshape(len(self.sums), -1).T
-        levels = added if self.thresholds is None else self.weights.levels(self.thresholds - added)
-        return self.borders.setdefault(positions, Borders(kinds, added, levels))
+    def _plan(self, sides: tuple[int, ...], kernel: int) -> Plan:
+        """What is computed once for each size of image."""
+        outside = functional.pad(torch.zeros(1, 1, *sides), [self.padding] * 4, value=1.0)
+        patches = functional.unfold(outside, kernel, stride=self.stride)[0].T
+        patterns, which = torch.unique(patches, dim=0, return_inverse=True)
+        panels, outputs, pool = self.weights.panels, self.weights.outputs, self.pool or (1, 1)
+        width = len(panels) * panels.shape[-1]
+        terms = np.zeros((len(patterns), width), np.int32)
+        if self.sums is not None:
+            terms[:, :outputs] = patterns.numpy().astype(np.int32) @ self.sums.reshape(outputs, -1).T
+        if self.thresholds is not None:
+            terms[:, :outputs] = self.thresholds - terms[:, :outputs]
+            terms[:, outputs:] = np.iinfo(np.int32).max
+        rows, columns = ((n + 2 * self.padding - kernel) // self.stride + 1 for n in sides)
+        shape = tuple((n - pool[0]) // pool[1] + 1 for n in (rows, columns))
+        window, kinds = (kernel, self.stride, self.padding, columns), which.numpy().astype(np.int32)
+        scales = np.stack([np.ones(outputs, np.float32), np.zeros(outputs, np.float32)])
+        for row, given in zip(scales, (self.scale, self.shift), strict=True):
+            row[:] = row if given is None else given
+        return self.plans.setdefault(sides, Plan(window, shape, (kinds, terms), scales))
 
 
-STAGES: tuple[type[Stage], ...] = (FloatStage, ToSigns, OrPool, FlattenSigns, BinaryStage)
+STAGES: tuple[type[Stage], ...] = (FloatStage, ToSigns, FloatToSigns, OrPool, FlattenSigns, BinaryStage)
 
 
 @dataclass(frozen=True)
@@ -215,8 +261,12 @@ class PackedNet:
             raise ValueError("the input holds NaN or infinite numbers: clean it before the network")
         if not len(x):
             return self(x.new_zeros(1, *x.shape[1:]))[:0]
-        fit = NUMBERS_AT_ONCE // max(1, x[:1].numel())
-        parts = x.split(max(1, min(fit, -(-len(x) // self.threads))))
+        # Torch may add up a single image in another order than a batch, so no part is a single image.
+        fit = NUMBERS_AT_ONCE // max(1, math.prod(x.shape[1:]))
+        fit = max(2, min(fit, -(-len(x) // self.threads)))
+        if len(x) < 2 * fit:
+            return self._answer(x)
+        parts = x.tensor_split(len(x) // fit)
         if self.threads == 1:
             return torch.cat([self._answer(images) for images in parts])
         with ThreadPoolExecutor(self.threads) as pool:

@@ -22,6 +22,7 @@ from greenai_nb.nets.packed.net import (
     BinaryStage,
     FlattenSigns,
     FloatStage,
+    FloatToSigns,
     OrPool,
     PackedNet,
     Stage,
@@ -95,7 +96,7 @@ def _is_packed(stage: Stage) -> bool:
 def _gives_signs(stage: Stage) -> bool:
     if isinstance(stage, BinaryStage):
         return stage.thresholds is not None
-    return not isinstance(stage, FloatStage)
+    return isinstance(stage, FloatToSigns) or not isinstance(stage, FloatStage)
 
 
 def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage | None, Layers]:
@@ -115,6 +116,12 @@ def _pack_first(layers: Layers, signed: bool, kernel: str | None) -> tuple[Stage
             _check_sign(name, layer.estimator)
             thresholds, flips = float_thresholds_of(norm)
             return ToSigns(name, thresholds, pack_signs(flips)), rest
+        case [(name, nn.Conv2d() as conv), (_, norm), (last, Sign() as layer), *rest] if (
+            isinstance(norm, Norm) and not signed
+        ):
+            _check_sign(last, layer.estimator)
+            thresholds, flips = float_thresholds_of(norm)
+            return FloatToSigns(name, conv, thresholds, pack_signs(flips)), rest
         case [(name, nn.MaxPool2d() as layer), *rest] if signed:
             return OrPool(name, *_pool(name, layer)), rest
         case [(name, nn.Flatten()), (_, BinaryLinear()), *_] if signed:
@@ -141,6 +148,8 @@ def _binary_stage(
     pools, after = _take_if(nn.MaxPool2d, rest)
     norms, after = _take_if(Norm, after)
     if not (after and isinstance(after[0][1], Sign)):
+        if pools and _is_plain(pools[0][1]) and (factor is None or bool((factor >= 0).all())):
+            shape["pool"], rest = _pool(*pools[0]), rest[1:]
         if rest and isinstance(rest[0][1], Norm) and rest[0][1].affine:
             norm, rest = fold_batch_norm(rest[0][1]), rest[1:]
             factor = norm.weight if factor is None else norm.weight * factor
@@ -237,9 +246,13 @@ def _shape(name: str, layer: BinaryConv2d) -> dict[str, Any]:
     return {"sums": sums, "stride": layer.stride[0], "padding": int(layer.padding[0])}
 
 
-def _pool(name: str, layer: nn.MaxPool2d) -> tuple[int, int]:
-    plain = layer.padding == 0 and layer.dilation == 1 and not layer.ceil_mode
-    if not (plain and isinstance(layer.kernel_size, int) and isinstance(layer.stride, int)):
+def _is_plain(layer: Any) -> bool:
+    square = isinstance(layer.kernel_size, int) and isinstance(layer.stride, int)
+    return square and layer.padding == 0 and layer.dilation == 1 and not layer.ceil_mode
+
+
+def _pool(name: str, layer: Any) -> tuple[int, int]:
+    if not _is_plain(layer):
         raise PackingError(f"{name}: pack needs square pooling without padding, dilation or ceil_mode")
     return layer.kernel_size, layer.stride
 

@@ -137,7 +137,7 @@ def test_packed_stages_are_replayed_too():
     torch.manual_seed(0)
     table = layer_table(pack(xnor_cnn(4).eval()), IMAGES, repeats=2)
     assert table["kind"].tolist()[:-1] == [
-        *("FloatStage", "ToSigns", "BinaryStage"),
+        *("FloatToSigns", "BinaryStage"),
         *("FloatStage",) * 3,  # ReLU, flatten, linear
     ]
     assert table["cpu_share"].sum() == pytest.approx(1) and (table["cpu_s"][:-1] > 0).all()

@@ -17,10 +17,17 @@ needs_avx2 = pytest.mark.skipif("avx2" not in processor.features(), reason="no A
 here = [pytest.param(name, marks=needs_avx2 if name == "lookup" else ()) for name in KERNELS]
 
 
+def multiply(name, a, b):
+    """Products of signs by a kernel, cut to size."""
+    module, length = kernel(name), a.shape[1]
+    left, right = module.pack_activations(pack_signs(a)), module.pack_weights(pack_signs(b))
+    return module.products(left, right, length)[: len(a), : len(b)]
+
+
 def check(name, rows, outputs, length, seed):
     rng = np.random.default_rng(seed)
     a, b = rng.random((rows, length)) < 0.5, rng.random((outputs, length)) < 0.5
-    found = pack_weights(pack_signs(b), length, name).products(pack_signs(a))[:, :outputs]
+    found = multiply(name, a, b)
     assert np.array_equal(found, (2 * a.astype(np.int64) - 1) @ (2 * b.astype(np.int64) - 1).T)
 
 
@@ -43,7 +50,7 @@ def test_sums_do_not_overflow(name, value):
     """All signs alike and all signs apart, so that every byte of the look-up is as full as it gets."""
     length = 5000
     a, b = np.full((3, length), True), np.full((64, length), value)
-    found = pack_weights(pack_signs(b), length, name).products(pack_signs(a))
+    found = multiply(name, a, b)
     assert np.all(found == (length if value else -length))
 
 
@@ -138,8 +145,8 @@ def test_products_too_long_for_the_look_up_go_to_words():
     rng = np.random.default_rng(4)
     b = rng.random((3, 40_000)) < 0.5
     packed = pack_weights(pack_signs(b), 40_000, "lookup")
-    assert packed.kernel == "words"
-    assert packed.products(pack_signs(~b))[0, 0] == -40_000
+    assert packed.kernel == "words" and packed.panels.dtype == np.uint64
+    assert multiply("words", ~b, b)[0, 0] == -40_000
 
 
 @pytest.mark.parametrize("name", here)
@@ -149,8 +156,12 @@ def test_bits_are_products_held_against_thresholds(name, rows, outputs, length, 
     rng = np.random.default_rng(seed)
     a, b = rng.random((rows, length)) < 0.5, rng.random((outputs, length)) < 0.5
     kinds = rng.integers(0, 2, rows).astype(np.int32)
-    thresholds = rng.integers(-length - 1, length + 2, (2, outputs)).astype(np.int32)
-    packed = pack_weights(pack_signs(b), length, name)
-    products = packed.products(pack_signs(a))[:, :outputs]
-    bits = packed.reached(pack_signs(a), kinds, packed.levels(thresholds))
-    assert np.array_equal(bits, pack_signs(products >= thresholds[kinds]))
+    module, packed = kernel(name), pack_weights(pack_signs(b), length, name)
+    levels = np.full((2, len(packed.panels) * packed.panels.shape[-1]), 2**31 - 1, np.int32)
+    levels[:, :outputs] = rng.integers(-length - 1, length + 2, (2, outputs))
+    flips = pack_signs(rng.random(outputs) < 0.5)
+    image, found = pack_signs(a)[None, :, None], np.empty((1, rows, 1, len(flips)), np.uint8)
+    args = image, (1, 1, 0, 1), packed.panels, length, (kinds, levels), (1, 1), flips, found
+    module.signs(*args)
+    reached = multiply(name, a, b) >= levels[kinds, :outputs]
+    assert np.array_equal(found[0, :, 0], pack_signs(reached) ^ flips)

@@ -1,21 +1,24 @@
 """Packed networks against their float simulation."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packable import KERNELS, settled, vgg_like
+from packable import KERNELS, settled, vgg_like, vgg_small_like
 from torch import nn
 
 from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
+from greenai_nb.nets.kernels import processor
 from greenai_nb.nets.packed.file import load, save
-from greenai_nb.nets.packed.net import BinaryStage
+from greenai_nb.nets.packed.net import BinaryStage, FloatToSigns
 from greenai_nb.nets.packed.pack import pack
-from greenai_nb.nets.scaling import MeanScale, NoScale
+from greenai_nb.nets.scaling import LearnedScale, MeanScale, NoScale
 from greenai_nb.nets.sign import approx_sign
 
 
@@ -78,23 +81,106 @@ def test_integers_inside_are_the_same():
         state = stage(state)
     layer = net[3]
     known = nn.functional.conv2d(net[:3](x), torch.where(layer.weight >= 0, 1.0, -1.0), None, 2, 1)
-    assert np.array_equal(stages[binary].integers(state), known.permute(0, 2, 3, 1).numpy())
+    integers = replace(stages[binary], thresholds=None, scale=None, shift=None)
+    assert torch.equal(integers(state), known)
     assert torch.allclose(pack(net)(x), net(x), atol=1e-5)
 
 
-@settings(max_examples=30)
+CHANNELS = st.integers(1, 20) | st.sampled_from([64, 72, 128, 320])
+
+
+@settings(max_examples=40)
 @given(
-    st.integers(1, 20), st.integers(1, 40), st.sampled_from([1, 2, 3]), st.integers(1, 3),
-    st.integers(0, 2), st.integers(0, 10_000), st.sampled_from(KERNELS),
+    CHANNELS, st.integers(1, 70), st.sampled_from([1, 2, 3]), st.integers(1, 3), st.integers(0, 2),
+    st.sampled_from([(6, 5), (11, 9)]), st.integers(0, 10_000), st.sampled_from(KERNELS),
 )  # fmt: skip
-def test_any_shape_of_convolution(channels, filters, kernel, stride, padding, seed, name):
+def test_any_shape_of_convolution(channels, filters, kernel, stride, padding, sides, seed, name):
     torch.manual_seed(seed)
     conv = BinaryConv2d(
         channels, filters, kernel, stride, padding, scaling=NoScale(), input_quantizer=approx_sign
     )
     net = nn.Sequential(conv).eval()
-    x = torch.randn(2, channels, 6, 5)
+    x = torch.randn(2, channels, *sides)
     assert torch.equal(pack(net, name)(x), net(x))
+
+
+@torch.inference_mode()
+@settings(max_examples=40)
+@given(
+    st.integers(1, 3), st.sampled_from([1, 5, 32, 70]), st.sampled_from([1, 3, (2, 3), 5]),
+    st.integers(1, 3), st.integers(0, 2), st.sampled_from([1, 2, 7]), st.integers(0, 10_000),
+)  # fmt: skip
+def test_a_float_convolution_has_the_signs_that_torch_gives(
+    channels, filters, kernel, stride, padding, batch, seed
+):
+    torch.manual_seed(seed)
+    conv = nn.Conv2d(channels, filters, kernel, stride, padding, bias=False)
+    middle = Sign(), BinaryConv2d(filters, 3, 1, scaling=NoScale())
+    net = settled(nn.Sequential(conv, nn.BatchNorm2d(filters), *middle), channels, 11, 9)
+    x = torch.randn(batch, channels, 11, 9)
+    packed = pack(net)
+    assert [type(stage) for stage in packed.stages] == [FloatToSigns, BinaryStage]
+    assert torch.equal(packed.stages[0](x).unpacked(), net[:3](x))
+    assert torch.equal(packed(x), net(x))
+
+
+@torch.inference_mode()
+def test_torch_computes_the_floats_where_no_order_is_its_own(monkeypatch):
+    torch.manual_seed(4)
+    net, x = settled(vgg_small_like(), 3, 12, 12), torch.randn(5, 3, 12, 12)
+    known = pack(net)(x)
+    monkeypatch.setattr("greenai_nb.nets.packed.net.ORDERS", ((2, 1, 0),))
+    packed = pack(net)
+    assert torch.equal(packed(x), known)
+    assert list(packed.stages[0].found.values()) == [None]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_pooling_and_norm_without_a_sign_are_folded_unless_a_scale_is_negative(kernel, sign):
+    torch.manual_seed(6)
+    net = settled(vgg_small_like(), 3, 12, 12)
+    net[7].scaling = LearnedScale((70, 1, 1))
+    nn.init.constant_(net[7].scaling.factors[0], sign / 50)
+    packed, x = pack(net, kernel), torch.randn(5, 3, 12, 12)
+    assert len(packed.stages) == (5 if sign > 0 else 7)
+    assert torch.allclose(packed(x), net(x), atol=1e-5)
+
+
+LESSER = """
+import torch
+from packable import KERNELS, settled, vgg_like, vgg_small_like
+from greenai_nb.nets.packed.pack import pack
+for build, channels, side in ((vgg_like, 2, 8), (vgg_small_like, 3, 12)):
+    torch.manual_seed(2)
+    net, x = settled(build(), channels, side, side), torch.randn(3, channels, side, side)
+    for name in NAMES:
+        assert torch.allclose(pack(net, name)(x), net(x), atol=1e-5), (build, name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpu", "features", "names"),
+    [
+        ("nehalem", "+sse4.2,+popcnt", ["words", "carry_save"]),
+        ("haswell", "+avx,+avx2,+fma,+popcnt", [*KERNELS]),
+        ("skylake-avx512", "+avx,+avx2,+fma,+avx512f,+avx512bw,+avx512vl,+popcnt", [*KERNELS]),
+    ],
+)
+def test_lesser_processors_give_the_same_answers(cpu, features, names, tmp_path):
+    if not {name[1:] for name in features.split(",")} <= processor.features():
+        pytest.skip(f"this processor is no {cpu}")
+    settings = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", LESSER.replace("NAMES", repr(names))],
+        env=os.environ | settings | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_sizes_are_reported_by_layer_and_weights_are_32_times_smaller():
