@@ -188,7 +188,7 @@ def trained(name, data):
         seconds.append(float(fit.trace.seconds.iloc[-1]))
     mean, low, high = student_interval(np.array(correct))
     interval = f"[{low:.2f}, {high:.2f}], at least {least}"
-    yield Row(f"512 units {name}, test accuracy", mean, "%", interval, low >= least)
+    yield Row(f"512 units {name}, test accuracy", mean, "%", interval, bool(low >= least))
     slowest = max(seconds)
     yield Row(f"512 units {name}, slowest", slowest, "CPU s", f"at most {most}", slowest <= most)
 
