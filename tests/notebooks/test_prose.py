@@ -13,7 +13,7 @@ from greenai_nb.lesson.claims import load_claims
 ROOT = project.root()
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *map(str, sorted((ROOT / "docs").glob("*.md")))]
 VERBS = re.compile(
-    r"\b(is|are|be|has|have|was|does|do|take|takes|lie|lies|lose|loses|use|uses|need|needs|give|gives|make|makes|"
+    r"\b(is|are|be|has|have|was|does|do|take|takes|lie|lies|lose|loses|use|uses|remove|removes|need|needs|give|gives|make|makes|"
     r"leave|leaves|doubled|slows|moves|emits|outweighs|differ|counts|equals|holds|force|forces|change|exceeds|"
     r"cuts|lowers|cost|costs|draws|decide|decides|trains|reaches|errs|answers|classify|classifies|"
     r"brings|orders|predicts|wins)\b"
