@@ -42,7 +42,8 @@ class FlipSettings:
     ``inverse_temperature`` is lambda per training image, and ``coupling`` is kappa. ``scale_output`` is
     the prior's tau for output weights, ``step_output`` the middle size of a proposal to them. A block,
     of ``block`` moves, goes to output weights with probability ``output_prob``. ``firing_price`` is what
-    each unit that passes on +1 adds to the loss of an image, in nats.
+    each unit that passes on +1 adds to the loss of an image, in nats. Where the loss is the number of
+    errors, only flips are made, and ``output_prob`` must be 0.
     """
 
     inverse_temperature: float = 20.0
@@ -61,6 +62,11 @@ class FlipSettings:
         non_negative(redraw_prob=self.redraw_prob, output_prob=self.output_prob)
         positive(scale_output=self.scale_output, step_output=self.step_output, block=self.block)
         one_of(LOSSES, loss=self.loss)
+        if self.loss == "errors" and self.output_prob:
+            raise ValueError(
+                f"output weights move by the cross-entropy: loss='errors' needs output_prob=0, got "
+                f"{self.output_prob!r}"
+            )
 
     def flips(self, chain: BitChain) -> Flips:
         """The target and the proposals, as the compiled code reads them."""
