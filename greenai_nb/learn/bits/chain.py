@@ -116,10 +116,4 @@ class _Flips:
 
     def advance(self, blocks: int) -> float:
         """Make some blocks of proposals; returns the change of the summed loss."""
-        moves = sweep(self.chain, blocks, self.settings, self.generator)
-        self.counts.operations += int(moves["operations"].sum())
-        for layer in (HIDDEN, OUTPUT):
-            some = moves[moves["layer"] == layer]
-            at = some["unit"], some["column"]
-            self.counts.add(layer, at, some["accepted"], np.isnan(some["loss_change"]))
-        return float(moves["loss_change"][moves["accepted"]].sum())
+        return self.counts.add_moves(sweep(self.chain, blocks, self.settings, self.generator))

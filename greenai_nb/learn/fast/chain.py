@@ -172,10 +172,4 @@ class _Blocks:
 
     def advance(self, blocks: int) -> float:
         """Make some blocks of proposals; returns the change of the summed loss."""
-        moves = sweep(self.chain, blocks, self.settings, self.generator)
-        self.counts.operations += int(moves["operations"].sum())
-        for layer in (HIDDEN, OUTPUT):
-            some = moves[moves["layer"] == layer]
-            early = np.isnan(some["loss_change"])
-            self.counts.add(layer, (some["unit"], some["column"]), some["accepted"], early)
-        return float(moves["loss_change"][moves["accepted"]].sum())
+        return self.counts.add_moves(sweep(self.chain, blocks, self.settings, self.generator))

@@ -216,15 +216,7 @@ class GroupMover(ABC):
             self.done += 1
             if self.done > self.first and (self.done - self.first) % every == 0:
                 turned += sum(map(self.turn, self.generator.permutation(len(self.chain.filters))))
-        return turned + self._count(moves.ravel())
-
-    def _count(self, moves: Array) -> float:
-        self.counts.operations += int(moves["operations"].sum())
-        for layer in (HIDDEN, OUTPUT):
-            some = moves[moves["layer"] == layer]
-            early = np.isnan(some["loss_change"])
-            self.counts.add(layer, (some["unit"], some["column"]), some["accepted"], early)
-        return float(moves["loss_change"][moves["accepted"]].sum())
+        return turned + self.counts.add_moves(moves.ravel())
 
     def of(self, group: int) -> slice:
         """The rows of a group's units."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray as Array
 from numpy.typing import ArrayLike
 from torch import nn
 
@@ -44,6 +45,15 @@ class Counts:
         self.accepted[layer] += np.sum(accepted)
         self.early[layer] += np.sum(refused_early)
         self.visited[layer][at] = True
+
+    def add_moves(self, moves: Array) -> float:
+        """Count ``MOVE`` records; returns the change of the summed loss by those that were accepted."""
+        self.operations += int(moves["operations"].sum())
+        for layer in self.visited:
+            some = moves[moves["layer"] == layer]
+            at = some["unit"], some["column"]
+            self.add(layer, at, some["accepted"], np.isnan(some["loss_change"]))
+        return float(moves["loss_change"][moves["accepted"]].sum())
 
     def close(self, step: int) -> None:
         """Add a row for each layer, and count anew."""

@@ -20,6 +20,7 @@ from greenai_nb.files import write_atomic
 from greenai_nb.nets.kernels.product import pack_weights
 from greenai_nb.nets.packed.levels import PackedLinear
 from greenai_nb.nets.packed.net import STAGES, BinaryStage, FloatStage, PackedNet, Stage
+from greenai_nb.nets.packed.pack import Scaled
 from greenai_nb.nets.quantize import QuantizedActivation
 
 FORMAT = 2
@@ -36,6 +37,7 @@ SETTINGS = {
     nn.Flatten: ("start_dim", "end_dim"),
     PackedLinear: ("in_features", "out_features", "bits", "levels"),
     QuantizedActivation: ("bits",),
+    Scaled: ("shapes",),
 }
 BIASED = ("Conv2d", "Linear", "PackedLinear")
 LAYERS = {kind.__name__: kind for kind in SETTINGS}

@@ -167,7 +167,8 @@ class Plan(NamedTuple):
     """How a stage runs over images of one size.
 
     ``window`` is kernel, stride, padding and columns of the products. Padding adds zeros, but bits take
-    them for -1; the sum of the weights outside corrects for it. Which those are is a position's kind.
+    them for -1; the sum of the weights outside corrects for it. Which those are is a position's kind;
+    where thresholds differ from place to place, each position is a kind of its own.
     ``border`` has the kinds, and for each what is added, or thresholds with it already subtracted.
     """
 
@@ -182,8 +183,9 @@ class BinaryStage(Stage):
     """A product of signs, and what is computed from its integers.
 
     With ``thresholds`` the output is signs, (y >= threshold) xor flip; a pool takes the OR before the
-    flip. Without, it is scale y + shift in float, each where given, and a pool takes the largest y.
-    ``sums`` are sums of a convolution's weights over the channels.
+    flip. Thresholds may differ from row to row and column to column of the products. Without, the output
+    is scale y + shift in float, each where given, and a pool takes the largest y. ``sums`` are sums of a
+    convolution's weights over the channels.
     """
 
     weights: PackedWeights
@@ -191,7 +193,7 @@ class BinaryStage(Stage):
     stride: int = 1
     padding: int = 0
     pool: tuple[int, int] | None = None
-    thresholds: Int32[Array, " outputs"] | None = None
+    thresholds: Int32[Array, "*places outputs"] | None = None
     flips: UInt8[Array, " bytes"] | None = None
     scale: Float32[Array, " outputs"] | None = None
     shift: Float32[Array, " outputs"] | None = None
@@ -225,12 +227,19 @@ class BinaryStage(Stage):
         terms = np.zeros((len(patterns), width), np.int32)
         if self.sums is not None:
             terms[:, :outputs] = patterns.numpy().astype(np.int32) @ self.sums.reshape(outputs, -1).T
+        places = [(n + 2 * self.padding - kernel) // self.stride + 1 for n in sides]
+        shape = tuple((n - pool[0]) // pool[1] + 1 for n in places)
+        window, kinds = (kernel, self.stride, self.padding, places[1]), which.numpy().astype(np.int32)
         if self.thresholds is not None:
-            terms[:, :outputs] = self.thresholds - terms[:, :outputs]
+            levels = self.thresholds
+            if levels.ndim > 1:
+                if any(n not in (1, size) for n, size in zip(levels.shape, places, strict=False)):
+                    known, needed = (" x ".join(map(str, each)) for each in (levels.shape[:2], places))
+                    raise ValueError(f"{self.name}: its scale has {known} places, the products {needed}")
+                levels = np.broadcast_to(levels, (*places, outputs)).reshape(-1, outputs)
+                terms, kinds = terms[kinds], np.arange(len(kinds), dtype=np.int32)
+            terms[:, :outputs] = levels - terms[:, :outputs]
             terms[:, outputs:] = np.iinfo(np.int32).max
-        rows, columns = ((n + 2 * self.padding - kernel) // self.stride + 1 for n in sides)
-        shape = tuple((n - pool[0]) // pool[1] + 1 for n in (rows, columns))
-        window, kinds = (kernel, self.stride, self.padding, columns), which.numpy().astype(np.int32)
         scales = np.stack([np.ones(outputs, np.float32), np.zeros(outputs, np.float32)])
         for row, given in zip(scales, (self.scale, self.shift), strict=True):
             row[:] = row if given is None else given

@@ -1,17 +1,19 @@
 """Turn a trained binary network into a ``PackedNet``, layer by layer.
 
-Scale, batch norm and sign after a product of signs are folded into a threshold for each unit, and so are
-batch norm and sign after a float layer. It is found by evaluating those layers themselves, so that both
-signs of gamma, gamma zero, ties and every rounding agree with the float network. A batch norm without a
-sign after it is folded into the scale.
+Scale, batch norm and sign after a product of signs are folded into a threshold for each unit, and for
+each of its places if the scale differs among them; so are batch norm and sign after a float layer. It is
+found by evaluating those layers themselves, so that both signs of gamma, gamma zero, ties and every
+rounding agree with the float network. A batch norm without a sign after it is folded into the scale. A
+unit whose scale is negative becomes one of opposite weights and positive scale.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray as Array
 from torch import Tensor, nn
 
@@ -40,27 +42,32 @@ from greenai_nb.nets.weights import copied, fold_batch_norm, has_hooks
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 PLAIN = Norm | nn.Conv2d | nn.Linear | nn.ReLU | nn.MaxPool2d | nn.AvgPool2d | nn.Flatten
-FLOAT_LAYERS = PLAIN | QuantizedActivation
 SIGNS = (ste_sign, approx_sign, identity_sign)
 NETS = "a Sequential of Conv2d, Linear, BatchNorm, ReLU, MaxPool2d, AvgPool2d, Flatten, Sign, BinaryConv2d, BinaryLinear and the quantized layers"  # noqa: E501
 
 Layers = list[tuple[str, Any]]
-Floats = Callable[[Int64[Array, " units"]], Float32[Array, " units"]]
+Floats = Callable[[Int64[Array, "units *places"]], Float32[Array, "units *places"]]
 
 
 class PackingError(ValueError):
     """A layer that cannot be packed; the message names it and says what to do."""
 
 
-class ScaleUnits(nn.Module):
-    """Multiply the product of each unit by its scale."""
+class Scaled(nn.Module):
+    """Multiply by factors of these shapes, one after another."""
 
-    def __init__(self, factor: Float[Tensor, " units"]) -> None:
+    def __init__(self, shapes: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.factor = factor
+        self.shapes = shapes
+        self.factors = nn.ParameterList(torch.empty(*shape) for shape in shapes)
 
     def forward(self, y: Tensor) -> Tensor:
-        return y * by_unit(self.factor, y)
+        for factor in self.factors:
+            y = y * factor
+        return y
+
+
+FLOAT_LAYERS = PLAIN | QuantizedActivation | Scaled
 
 
 @torch.no_grad()
@@ -141,72 +148,79 @@ def _binary_stage(
 ) -> tuple[BinaryStage, Layers]:
     """The stage of a binary layer and of all up to a sign that follows, and the layers that are left."""
     _check_sign(name, layer.kernel_quantizer)
-    positive, factor = layer.weight >= 0, _factor(name, layer)
-    bits = pack_signs(positive.movedim(1, -1).numpy()).reshape(len(positive), -1)
-    weights = pack_weights(bits, positive[0].numel(), kernel)
-    shape = _shape(name, layer) if isinstance(layer, BinaryConv2d) else {}
+    positive, scaling = _without_negative_scales(name, layer)
+    units, length = len(positive), positive[0].numel()
+    bits = pack_signs(positive.movedim(1, -1).numpy()).reshape(units, -1)
+    weights = pack_weights(bits, length, kernel)
+    shape = _shape(name, layer, positive) if isinstance(layer, BinaryConv2d) else {}
+    factor = scaling(by_unit(torch.ones(units), layer.weight))
     pools, after = _take_if(nn.MaxPool2d, rest)
     norms, after = _take_if(Norm, after)
-    if not (after and isinstance(after[0][1], Sign)):
-        if pools and _is_plain(pools[0][1]) and (factor is None or bool((factor >= 0).all())):
-            shape["pool"], rest = _pool(*pools[0]), rest[1:]
-        if rest and isinstance(rest[0][1], Norm) and rest[0][1].affine:
-            norm, rest = fold_batch_norm(rest[0][1]), rest[1:]
-            factor = norm.weight if factor is None else norm.weight * factor
-            shape["shift"] = norm.bias.numpy()
-        scale = None if factor is None else factor.numpy()
-        return BinaryStage(name, weights, scale=scale, **shape), rest
-    _check_sign(after[0][0], after[0][1].estimator)
-    scaling = [] if factor is None else [ScaleUnits(factor)]
-    tail = nn.Sequential(*scaling, *(norm for _, norm in norms))
-    thresholds, flips = thresholds_of(tail, weights.length, weights.outputs, bool(shape))
-    shape["pool"] = _pool(*pools[0]) if pools else None
-    return BinaryStage(name, weights, thresholds=thresholds, flips=pack_signs(flips), **shape), after[1:]
+    if after and isinstance(after[0][1], Sign):
+        _check_sign(after[0][0], after[0][1].estimator)
+        tail = nn.Sequential(scaling, *(norm for _, norm in norms))
+        thresholds, flips = thresholds_of(tail, length, factor.shape)
+        levels = np.moveaxis(thresholds, 0, -1)
+        shape["thresholds"] = levels if factor.numel() > units else levels.ravel()
+        shape["pool"] = _pool(*pools[0]) if pools else None
+        return BinaryStage(name, weights, flips=pack_signs(flips), **shape), after[1:]
+    if factor.numel() > units:
+        return BinaryStage(name, weights, **shape), [(f"{name}.scaling", scaling), *rest]
+    if pools and _is_plain(pools[0][1]):
+        shape["pool"], rest = _pool(*pools[0]), rest[1:]
+    if rest and isinstance(rest[0][1], Norm) and rest[0][1].affine:
+        norm, rest = fold_batch_norm(rest[0][1]), rest[1:]
+        factor, shape["shift"] = norm.weight * factor.flatten(), norm.bias.numpy()
+    if scaling.shapes or "shift" in shape:
+        shape["scale"] = factor.flatten().numpy()
+    return BinaryStage(name, weights, **shape), rest
 
 
 def thresholds_of(
-    tail: nn.Module, length: int, units: int, image: bool
-) -> tuple[Int32[Array, " units"], Bool[Array, " units"]]:
-    """For each unit the least integer at which the sign of ``tail`` turns, and the sign before it.
+    tail: nn.Module, length: int, shape: Sequence[int]
+) -> tuple[Int32[Array, "units *places"], Bool[Array, " units"]]:
+    """For each output of this shape the least integer at which the sign of ``tail`` turns.
 
-    The sign of tail(y) is (y >= threshold) xor flip for every y in [-length, length]. A unit whose sign
-    never turns has a threshold that y never reaches.
+    The sign of tail(y) is (y >= threshold) xor flip for every y in [-length, length], where a unit has
+    one flip for all its places. A sign that never turns has a threshold at the end, or beyond it.
     """
     searched = (-length, length + 1)
-    thresholds, flips = _turns(tail, image, lambda y: y.astype(np.float32), searched, units)
+    thresholds, flips = _turns(tail, lambda y: y.astype(np.float32), searched, shape)
     return thresholds.astype(np.int32), flips
 
 
 def float_thresholds_of(norm: Norm) -> tuple[Float32[Array, " channels"], Bool[Array, " channels"]]:
     """For each channel the least float at which the sign of a batch norm turns, and the sign before.
 
-    Where the sign never turns the threshold is infinite.
+    Where the sign never turns the threshold is infinite, or the least float.
     """
-    infinite, image = int(np.float32(np.inf).view(np.int32)), isinstance(norm, nn.BatchNorm2d)
-    turns, flips = _turns(norm, image, _float_of_rank, (1 - infinite, infinite), norm.num_features)
-    return _float_of_rank(turns), flips
+    infinite = int(np.float32(np.inf).view(np.int32))
+    shape = (norm.num_features, *[1, 1] * isinstance(norm, nn.BatchNorm2d))
+    turns, flips = _turns(norm, _float_of_rank, (1 - infinite, infinite), shape)
+    return _float_of_rank(turns.ravel()), flips
 
 
 def _turns(
-    layers: nn.Module, image: bool, floats: Floats, searched: tuple[int, int], units: int
-) -> tuple[Int64[Array, " units"], Bool[Array, " units"]]:
-    """For each unit the least number whose sign after the layers is not that of the first, or the end.
+    layers: nn.Module, floats: Floats, searched: tuple[int, int], shape: Sequence[int]
+) -> tuple[Int64[Array, "units *places"], Bool[Array, " units"]]:
+    """For each output the least number at which its sign differs from its unit's flip, or the end.
 
     The numbers are ``searched``, from the first up to the end, and the layers see them as ``floats``.
     Scale and batch norm round, but they are monotone: they keep the order of numbers, or reverse it
-    where gamma is negative. So a sign turns at most once, and bisection finds where.
+    where gamma is negative, which flips the unit. So a sign turns at most once; bisection finds where.
     """
 
-    def positive(numbers: Int64[Array, " units"]) -> Bool[Array, " units"]:
-        batch = torch.from_numpy(floats(numbers))[None]
-        y: Tensor = layers(batch[..., None, None] if image else batch)
-        return (y.flatten() >= 0).numpy()
+    def outputs(numbers: Int64[Array, "units *places"]) -> Float32[Array, "units *places"]:
+        y: Tensor = layers(torch.from_numpy(floats(numbers))[None])[0]
+        return y.numpy()
 
-    before, after = np.full(units, searched[0]), np.full(units, searched[1])
-    flips = positive(before)
+    (first, end), units = searched, shape[0]
+    lowest, highest = (outputs(np.full(shape, n)).reshape(units, -1) for n in (first, end - 1))
+    flips = np.any(lowest >= 0, 1) & np.all(highest <= lowest, 1)
+    before, after = np.full(shape, first - 1), np.full(shape, end)
     while (after - before > 1).any():
-        middle = (before + after) // 2
-        turned = positive(middle) != flips
+        middle = (before + after + 1) // 2
+        turned = (outputs(middle) >= 0) != flips.reshape(units, *[1] * (len(shape) - 1))
         before, after = np.where(turned, before, middle), np.where(turned, middle, after)
     return after, flips
 
@@ -217,19 +231,38 @@ def _float_of_rank(ranks: Int64[Array, " channels"]) -> Float32[Array, " channel
     return np.copysign(bits, ranks.astype(np.float32))
 
 
-def _factor(name: str, layer: BinaryConv2d | BinaryLinear) -> Float[Tensor, " units"] | None:
-    """The scale of each unit; ``None`` stands for no scale."""
-    scaling, units = layer.scaling, len(layer.weight)
-    if isinstance(scaling, NoScale):
-        return None
-    if isinstance(scaling, MeanScale):
-        return scale(layer.weight)
-    if isinstance(scaling, LearnedScale) and [factor.numel() for factor in scaling.factors] == [units]:
-        return scaling.factors[0].detach().flatten().clone()
+def _factors(name: str, layer: BinaryConv2d | BinaryLinear) -> list[Tensor]:
+    """The factors of a layer's scale, each of which broadcasts over the output for an image."""
+    axes = layer.weight.ndim - 1
+    match layer.scaling:
+        case NoScale():
+            return []
+        case MeanScale():
+            return [by_unit(scale(layer.weight), layer.weight)]
+        case LearnedScale():
+            return [factor.reshape(factor.shape[-axes:]) for factor in layer.scaling.factors]
     raise PackingError(
-        f"{name}: {type(scaling).__name__} varies with the position or the input, but pack has one "
-        "threshold per unit. Train with MeanScale, NoScale or one learned scale per channel"
+        f"{name}: {type(layer.scaling).__name__} varies with the input, but thresholds of pack are the "
+        "same for all inputs. Train with MeanScale, NoScale or LearnedScale"
     )
+
+
+def _without_negative_scales(
+    name: str, layer: BinaryConv2d | BinaryLinear
+) -> tuple[Bool[Tensor, "units *fan_in"], Scaled]:
+    """Signs of the weights, turned in units whose scale is negative, and the scale without its sign."""
+    factors, positive = _factors(name, layer), layer.weight >= 0
+    ones = by_unit(torch.ones(len(positive)), positive)
+    signs = math.prod((factor.sign() for factor in factors), start=ones).reshape(len(positive), -1)
+    negative = (signs < 0).any(1)
+    if (negative & (signs > 0).any(1)).any():
+        raise PackingError(
+            f"{name}: a unit's learned scale is positive at some places and negative at others, but "
+            "pack has one sign for a unit. Keep the factors of rows and columns positive in training"
+        )
+    scaling = Scaled([factor.shape for factor in factors])
+    scaling.load_state_dict({f"factors.{n}": factor.abs() for n, factor in enumerate(factors)})
+    return positive ^ negative.view(-1, *[1] * (positive.ndim - 1)), scaling
 
 
 def _check_sign(name: str, estimator: object) -> None:
@@ -238,11 +271,11 @@ def _check_sign(name: str, estimator: object) -> None:
         raise PackingError(f"{name}: the estimator must be one of {known}, got {estimator}")
 
 
-def _shape(name: str, layer: BinaryConv2d) -> dict[str, Any]:
+def _shape(name: str, layer: BinaryConv2d, positive: Bool[Tensor, "units *fan_in"]) -> dict[str, Any]:
     square = all(len({*sides}) == 1 for sides in (layer.kernel_size, layer.stride, layer.padding))
     if not square or layer.dilation != (1, 1) or layer.groups != 1 or layer.padding_mode != "zeros":
         raise PackingError(f"{name}: pack needs square kernels, zero padding, no dilation and one group")
-    sums = (2 * (layer.weight >= 0).int() - 1).sum(1, keepdim=True, dtype=torch.int32).numpy()
+    sums = (2 * positive.int() - 1).sum(1, keepdim=True, dtype=torch.int32).numpy()
     return {"sums": sums, "stride": layer.stride[0], "padding": int(layer.padding[0])}
 
 

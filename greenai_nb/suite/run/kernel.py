@@ -7,6 +7,7 @@ for whatever reason, because ipykernel watches its parent. Ctrl-C does not reach
 import functools
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -79,6 +80,7 @@ def execute(
         began = cell_index
         on_cell(cell_index, len(notebook.cells))
 
+    sockets = tempfile.TemporaryDirectory(prefix="greenai-")
     client: Any = NotebookClient(
         notebook,
         kernel_name="python3",
@@ -89,10 +91,13 @@ def execute(
         on_cell_start=begin_cell,
         on_cell_executed=lambda **_: guard.measure(),
     )
+    if os.name == "posix":  # kernels that start together may choose the same TCP port, and wait for ever
+        client.config.KernelManager.update(transport="ipc", ip=f"{sockets.name}/kernel")
     around = _environment(job, results, profile) | dict(variables or {})
     error, start, started = "", time.perf_counter(), datetime.now(UTC)
     try:
-        client.execute(env=around, stdout=log, stderr=log)
+        with sockets:
+            client.execute(env=around, stdout=log, stderr=log)
     except CellExecutionError as problem:
         error = f"{problem.ename}: {problem.evalue}"
     except DeadKernelError:

@@ -16,7 +16,7 @@ from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.kernels import processor
 from greenai_nb.nets.packed.file import load, save
-from greenai_nb.nets.packed.net import BinaryStage, FloatToSigns
+from greenai_nb.nets.packed.net import BinaryStage, FloatToSigns, ToSigns
 from greenai_nb.nets.packed.pack import pack
 from greenai_nb.nets.scaling import LearnedScale, MeanScale, NoScale
 from greenai_nb.nets.sign import approx_sign
@@ -138,14 +138,53 @@ def test_torch_computes_the_floats_where_no_order_is_its_own(monkeypatch):
 @torch.inference_mode()
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("sign", [1, -1])
-def test_pooling_and_norm_without_a_sign_are_folded_unless_a_scale_is_negative(kernel, sign):
+def test_pooling_and_norm_without_a_sign_are_folded_for_scales_of_both_signs(kernel, sign):
     torch.manual_seed(6)
     net = settled(vgg_small_like(), 3, 12, 12)
     net[7].scaling = LearnedScale((70, 1, 1))
     nn.init.constant_(net[7].scaling.factors[0], sign / 50)
     packed, x = pack(net, kernel), torch.randn(5, 3, 12, 12)
-    assert len(packed.stages) == (5 if sign > 0 else 7)
+    assert len(packed.stages) == 5
     assert torch.allclose(packed(x), net(x), atol=1e-5)
+
+
+SCALES = (
+    [(9, 1, 1)],
+    [(9, 6, 4)],
+    [(9, 1, 1), (1, 6, 4)],
+    [(9, 1, 1), (1, 6, 1), (1, 1, 4)],
+    [(6, 1)],
+)
+
+
+@torch.inference_mode()
+@settings(max_examples=60)
+@given(
+    st.sampled_from(SCALES), st.sampled_from(["pool, norm", "norm", "pool", "no sign"]),
+    st.sampled_from(KERNELS), st.integers(0, 10_000),
+)  # fmt: skip
+def test_scales_of_rows_columns_and_entries_have_thresholds_of_their_own(shapes, after, name, seed):
+    torch.manual_seed(seed)
+    scaling = LearnedScale(*shapes)
+    for number, factor in enumerate(scaling.factors):
+        factor.data = torch.rand(factor.shape).round(decimals=1)  # a tenth or so are zero
+        if number == 0 and factor.numel() == 9:
+            factor.mul_(torch.randn(9, 1, 1).sign())
+    layers = {"pool": nn.MaxPool2d(2, 1), "norm": nn.BatchNorm2d(9), "no sign": nn.MaxPool2d(2)}
+    tail = [layers[each] for each in after.split(", ")] + [Sign()] * (after != "no sign")
+    conv = BinaryConv2d(7, 9, 3, padding=1, scaling=scaling)
+    net = settled(nn.Sequential(Sign(), conv, *tail), 7, 6, 4)
+    x = torch.randn(3, 7, 6, 4)
+    packed = pack(net, name)
+    assert torch.equal(packed(x), net(x))
+    assert after == "no sign" or [type(stage) for stage in packed.stages] == [ToSigns, BinaryStage]
+
+
+@torch.inference_mode()
+def test_a_scale_of_places_fits_images_of_one_size_only():
+    net = nn.Sequential(Sign(), BinaryConv2d(3, 4, 1, scaling=LearnedScale((4, 6, 5))), Sign()).eval()
+    with pytest.raises(ValueError, match=r"1: .* 6 x 5 .* 6 x 4"):
+        pack(net)(torch.randn(2, 3, 6, 4))
 
 
 LESSER = """

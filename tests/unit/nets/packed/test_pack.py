@@ -13,12 +13,12 @@ from greenai_nb.nets.architectures import xnor_cnn
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.packed.pack import (
     PackingError,
-    ScaleUnits,
+    Scaled,
     float_thresholds_of,
     pack,
     thresholds_of,
 )
-from greenai_nb.nets.scaling import MeanScaleWithInputMap
+from greenai_nb.nets.scaling import LearnedScale, MeanScaleWithInputMap
 from greenai_nb.nets.sign import approx_sign
 
 
@@ -34,8 +34,10 @@ def test_thresholds_at_exact_ties(length, data):
     norm.weight.data, norm.bias.data = torch.tensor(gamma), torch.tensor(beta)
     norm.running_mean = torch.tensor(mean)
     norm.running_var = torch.full((units,), 0.25)
-    tail = nn.Sequential(ScaleUnits(torch.tensor(alpha)), norm)
-    thresholds, flips = thresholds_of(tail, length, units, image=False)
+    scaling = Scaled([(units,)])
+    scaling.factors[0].data = torch.tensor(alpha)
+    with torch.no_grad():
+        thresholds, flips = thresholds_of(nn.Sequential(scaling, norm), length, (units,))
     for unit in range(units):
         g, b, m, a = (Fraction(numbers[unit]) for numbers in (gamma, beta, mean, alpha))
         for y in range(-length, length + 1):
@@ -76,6 +78,10 @@ def test_what_cannot_be_packed_is_named():
     mapped = BinaryConv2d(3, 3, 3, input_quantizer=approx_sign, scaling=MeanScaleWithInputMap(3))
     with pytest.raises(PackingError, match="0: MeanScaleWithInputMap"):
         pack(nn.Sequential(mapped).eval())
+    turning = LearnedScale((3, 1, 1), (1, 2, 1))
+    turning.factors[1].data[0, 0] = -1
+    with pytest.raises(PackingError, match="positive at some places"):
+        pack(nn.Sequential(Sign(), BinaryConv2d(3, 3, 1, scaling=turning)).eval())
     with pytest.raises(PackingError, match="0: the estimator"):
         pack(nn.Sequential(Sign(torch.sign), BinaryLinear(3, 3)).eval())
     grouped = nn.Sequential(Sign(), nn.MaxPool2d(2, padding=1), BinaryConv2d(3, 3, 3)).eval()

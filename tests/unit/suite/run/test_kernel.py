@@ -1,7 +1,9 @@
 """A notebook in a kernel of its own: what is injected, measured, limited, and said when it dies."""
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -47,6 +49,16 @@ def test_parameters_threads_and_the_run_reach_the_kernel(execute, tmp_path):
     assert [part.execution_count for part in codes] == [1, 2, 3]
     assert codes[1].metadata.tags == ["injected-parameters"] and "n = 7" in codes[1].source
     assert not {"papermill", "widgets"} & execution.notebook.metadata.keys()
+
+
+@pytest.mark.skipif(
+    os.name != "posix", reason="kernels are reached by TCP where there are no Unix sockets"
+)
+def test_a_kernel_needs_no_port_that_another_could_take(execute):
+    show = "from ipykernel.kernelapp import IPKernelApp as App\nwhere = App.instance().ip"
+    execution = execute(cell(f"{show}\nprint(App.instance().transport, where)"))
+    transport, where = texts(execution)[0].split()
+    assert transport == "ipc" and not Path(where).parent.exists()
 
 
 def test_the_peak_is_the_largest_memory_though_it_was_given_back(execute):
