@@ -37,7 +37,7 @@ from greenai_nb.nets.packed.pack import pack
 CUBE = (1024, 1024, 1024)
 SHAPES = (CUBE, (256, 256, 2304), (256, 256, 6912), (64, 512, 4608), (1, 4096, 4096))
 ROUNDS, WINDOW_MS = 15, 6.0
-SHORT, LONG = (80, 3.0), (30, 12.0)  # rounds and window of shares, and of parts: these start cold
+SHORT, LONG = (80, 3.0), (30, 12.0)  # rounds and window: of shares; of parts, which start cold
 UNDISTURBED = 0.1  # quantile of the rounds
 BEST, OF_CUBE, MOST = 95, 85, 101  # percent of the peak
 AROUND = {1: 0.6, 64: 0.4}  # of the products' time, by batch
@@ -111,15 +111,15 @@ def shape_rows(
         if kind in peaks:
             sides[f"peak of {kind}"] = partial(peaks[kind].run, STEPS)
     times = in_turn([*sides.values()], *SHORT)
-    ms, least = (
+    ms, calm = (
         dict(zip(sides, found, strict=True)) for found in (np.median(times, 0), undisturbed(times))
     )
-    for each in (ms, least):
+    for each in (ms, calm):
         each["float32"] = min(each["float32"], each.pop("by row"))
     shares = {
-        kind: 100 * math.prod(shape) / least[kind] / (STEPS * loop.products / least[f"peak of {kind}"])
+        kind: 100 * math.prod(shape) / calm[kind] / (STEPS * loop.products / calm[f"peak of {kind}"])
         for kind, loop in peaks.items()
-        if kind in least
+        if kind in calm
     }
     title = " x ".join(map(str, shape)) + (", float bound by memory" if shape[0] == 1 else "")
     rows = list[Row]()
@@ -189,12 +189,12 @@ def parts(packed: PackedNet, images: torch.Tensor) -> dict[str, float]:
             sides.append(partial(windows_alone, state.bits, plan.window, positions, size, paired))
             kinds[-1:] = ["signs and pools", "products", "windows"]
         state = after
-    least = undisturbed(in_turn(sides, *LONG))
+    calm = undisturbed(in_turn(sides, *LONG))
     ms = dict.fromkeys(("products", "first layer", "windows", "signs and pools", "last layers"), 0.0)
-    for kind, found in zip(kinds[1:], least[1:], strict=True):
+    for kind, found in zip(kinds[1:], calm[1:], strict=True):
         ms[kind] += times * float(found)
     ms["signs and pools"] -= ms["products"] + ms["windows"]
-    return ms | {"rest": float(least[0]) - sum(ms.values())}
+    return ms | {"rest": float(calm[0]) - sum(ms.values())}
 
 
 def folded(net: nn.Sequential) -> nn.Sequential:
