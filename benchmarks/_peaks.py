@@ -4,21 +4,27 @@ No program that needs these instructions is faster than they are alone. A loop h
 chains, so that it waits for nothing but the units that execute them, and reports multiply-accumulates:
 
     peak = steps x chains x (multiply-accumulates of a link) / CPU time .
+
+Some processors have tiles: registers of 16 rows of 64 bytes, whose products are one instruction (AMX).
+The peak of a kind of product is that of the fastest loop that the processor has for it.
 """
 
-import time
+import ctypes
+import sys
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
 from greenai_nb.nets.kernels.carry_save_instructions import (
+    AVX512,
     LANES,
-    Words,
     add_majority,
     differences,
     load_words,
@@ -29,12 +35,32 @@ from greenai_nb.nets.kernels.carry_save_instructions import (
 from greenai_nb.nets.kernels.lookup_instructions import add_even, add_looked_up, load_bytes, no_shorts
 from greenai_nb.nets.kernels.lookup_instructions import store_products as store_shorts
 from greenai_nb.nets.kernels.processor import features
-from greenai_nb.nets.kernels.sign_of_float import multiply_add
+from greenai_nb.nets.kernels.registers import LONG, pointer
 
 llvm.initialize_native_asmparser()
-STEPS, RUNS = 20_000, 9
+STEPS = 5_000
 SOURCE = np.random.default_rng(0).integers(0, 2**32, 64 * LANES, np.uint32)
 OUT = np.empty(64 * LANES, np.int32)
+REGISTER = "zmm" if AVX512 else "ymm"
+CHAINS = 12  # a link takes at most 6 cycles, on two units; 52 on tiles, where one starts every 16
+ONES = np.full(16, 0x3F803F80, np.uint32)  # near 1 as floats: a subnormal number would cost many cycles
+ROW_BYTES, ROWS, TILES = 64, 16, 8
+ON_REGISTERS = (  # feature of the processor, kind, instruction, products of two words
+    ("fma", "float32", "vfmadd231ps", 1),
+    ("avx512vnni", "int8", "vpdpbusd", 4),
+    ("avx512bf16", "bfloat16", "vdpbf16ps", 2),
+)
+ON_TILES = ("amx-int8", "int8", "tdpbssd", 4), ("amx-bf16", "bfloat16", "tdpbf16ps", 2)
+ARCH_PRCTL, ASK_PERMISSION, TILE_DATA = 158, 0x1023, 18  # Linux: a system call and its arguments
+
+
+class Loop(NamedTuple):
+    """Instructions for a kind of product: multiply-accumulates of a step, and what runs some steps."""
+
+    kind: str
+    instructions: str
+    products: int
+    run: Callable[[int], object]
 
 
 @numba.njit
@@ -80,58 +106,61 @@ def lookup(x: Any, out: Any, steps: int) -> None:
     store_shorts(out, 0, total, 0)
 
 
-def links(link: Any) -> Any:
-    """A loop of eight chains of an instruction with three operands, the first of which is the result."""
-
-    @numba.njit
-    def loop(x: Any, out: Any, steps: int) -> None:
-        p, q = load_words(x, 0), load_words(x, 16)
-        a = b = c = d = e = f = g = h = no_words()
-        for _ in range(steps):
-            a, b, c, d = link(a, p, q), link(b, p, q), link(c, p, q), link(d, p, q)
-            e, f, g, h = link(e, p, q), link(f, p, q), link(g, p, q), link(h, p, q)
-        total = xor(xor(xor(a, b), xor(c, d)), xor(xor(e, f), xor(g, h)))
-        store_products(out, 0, total, 0)
-
-    return loop
-
-
-def instruction(name: str) -> Any:
-    """An instruction of AVX-512 that adds products of two registers to a third."""
+def assembled(before: str, links: list[str], after: str, operands: np.ndarray) -> Callable[[int], None]:
+    """A loop in assembly: $0 counts its steps, $1 points to its operands."""
+    vectors = [f"~{{{REGISTER}{chain}}}" for chain in range(CHAINS + 1)]
+    constraints = ",".join(["=&r", "r", "0", *vectors, "~{flags}", "~{memory}"])
+    text = "\n".join([before, "1:", *links, "dec $0", "jnz 1b", after])
 
     @intrinsic
-    def link(typing: Any, total: Any, x: Any, y: Any) -> Any:
+    def loop(typing: Any, x: Any, steps: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kind = ir.FunctionType(Words.vector, [Words.vector] * 3)
-            assembly = ir.InlineAsm(kind, f"{name} $3, $2, $0", "=v,0,v,v", side_effect=True)
-            return builder.call(assembly, args)
+            at = pointer(context, builder, signature.args[0], args[0], ir.Constant(LONG, 0), LONG)
+            kind = ir.FunctionType(LONG, [at.type, LONG])
+            assembly = ir.InlineAsm(kind, text, constraints, side_effect=True)
+            return builder.call(assembly, [at, args[1]])
 
-        return Words(Words, Words, Words), code
+        return types.intp(x, types.intp), code
 
-    return link
+    return partial(numba.njit(lambda x, steps: loop(x, steps)), operands)
 
 
-def peaks() -> dict[str, tuple[Callable[..., None], int, str]]:
-    """For each kind of product that this processor has: a loop, products of a step, instructions."""
-    have = features()
-    found = {"carry_save": (carry_save, 8 * 64 * LANES, "2 vpxord, vpternlogd, vpopcntd, vpaddd")}
+def of_registers(kind: str, instruction: str, products: int) -> Loop:
+    """A loop of an instruction that adds ``products`` of each word of two registers to a third."""
+    registers = [f"%{REGISTER}{number}" for number in range(CHAINS + 1)]
+    *chains, factor = registers
+    before = "\n".join(f"vmovups ($1), {register}" for register in registers)
+    links = [f"{instruction} {factor}, {factor}, {chain}" for chain in chains]
+    return Loop(kind, instruction, CHAINS * products * LANES, assembled(before, links, "", ONES))
+
+
+def of_tiles(kind: str, instruction: str, products: int) -> Loop:
+    """A loop of an instruction that adds the product of two tiles to a third, ``products`` a word."""
+    shapes = np.zeros(ROW_BYTES, np.uint8)  # the format that ldtilecfg reads
+    shapes[0], shapes[16 : 16 + 2 * TILES : 2], shapes[48 : 48 + TILES] = 1, ROW_BYTES, ROWS
+    tiles = [f"%tmm{number}" for number in range(TILES)]
+    *chains, left, right = tiles
+    before = "\n".join([f"ldtilecfg {ROW_BYTES}($1)", *(f"tileloadd ($1), {tile}" for tile in tiles)])
+    links = [f"{instruction} {right}, {left}, {chain}" for chain in chains]
+    operands = np.concatenate([ONES, shapes.view(np.uint32)])
+    run = assembled(before, links, "tilerelease", operands)
+    return Loop(kind, instruction, len(chains) * products * ROWS**3, run)
+
+
+def tiles_allowed() -> bool:
+    """Whether this process may use tiles: Linux has to be asked once."""
+    if sys.platform != "linux" or "amx-tile" not in features():
+        return False
+    return ctypes.CDLL(None).syscall(ARCH_PRCTL, ASK_PERMISSION, TILE_DATA) == 0
+
+
+def loops() -> list[Loop]:
+    """The loops that this processor has."""
+    have, bits, bytes_ = features(), partial(carry_save, SOURCE, OUT), partial(lookup, SOURCE, OUT)
+    found = [Loop("carry_save", "2 vpxord, vpternlogd, vpopcntd, vpaddd", 8 * 64 * LANES, bits)]
     if "avx2" in have:
-        found["lookup"] = lookup, 12 * 4 * 32, "vpshufb, vpaddb"
-    if "fma" in have:
-        found["float32"] = links(multiply_add), 8 * LANES, "vfmadd231ps"
-    if "avx512vnni" in have:
-        found["int8"] = links(instruction("vpdpbusd")), 8 * 4 * LANES, "vpdpbusd"
-    if "avx512bf16" in have:
-        found["bfloat16"] = links(instruction("vdpbf16ps")), 8 * 2 * LANES, "vdpbf16ps"
+        found.append(Loop("lookup", "vpshufb, vpaddb", 12 * 4 * 32, bytes_))
+    found += [of_registers(*rest) for feature, *rest in ON_REGISTERS if feature in have]
+    if tiles_allowed():
+        found += [of_tiles(*rest) for feature, *rest in ON_TILES if feature in have]
     return found
-
-
-def billions(loop: Callable[..., None], products: int) -> float:
-    """Billion products a second of a loop, the best of a few short runs after one that compiles it."""
-    loop(SOURCE, OUT, 1)
-    best = 0.0
-    for _ in range(RUNS):
-        start = time.thread_time_ns()
-        loop(SOURCE, OUT, STEPS)
-        best = max(best, STEPS * products / (time.thread_time_ns() - start))
-    return best
