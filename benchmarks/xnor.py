@@ -179,7 +179,7 @@ def parts(packed: PackedNet, images: torch.Tensor) -> dict[str, float]:
                 stage.weights.panels,
                 stage.weights.length,
             )
-            plan = stage.plans[state.bits.shape[1:3]]
+            (plan,) = stage.plans.values()
             positions = len(plan.border[0])
             rows = module.pack_activations(np.zeros((positions, -(-length // 8)), np.uint8))
             product = rows, panels, length, module.products(rows, panels, length)

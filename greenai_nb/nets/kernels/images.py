@@ -163,7 +163,7 @@ def convolutions(module: str, prepared: Any, products: Any, pairs: bool) -> tupl
     def compiled(keep: Any, pool_kept: Any, kept_type: Any, in_one: int) -> Any:
         @njit(module, nogil=True)
         def convolution(
-            image: Any, window: Any, b: Any, length: int, border: Any, pool: Any, after: Any, out: Any
+            window: Any, b: Any, length: int, border: Any, pool: Any, after: Any, image: Any, out: Any
         ) -> None:
             end, width, size = len(border[0]), len(b) * b.shape[2], b.shape[1] * b.itemsize
             y, kept = np.empty((BLOCK, width), np.int32), np.empty((end, width // in_one), kept_type)

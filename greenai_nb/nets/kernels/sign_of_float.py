@@ -8,7 +8,7 @@ does the same gives the same bits. Lanes are neighbouring outputs; a tile is 4 p
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from llvmlite import ir
 from numba.extending import intrinsic
 from numpy import ndarray as Array
@@ -77,10 +77,20 @@ def signs(x: Any, taps: Any, positions: Any, weights: Any, levels: Any) -> Any:
 
 
 def prepared(
-    layer: nn.Conv2d, sides: tuple[int, int], order: tuple[int, ...], levels: Float32[Array, " outputs"]
+    layer: nn.Conv2d,
+    sides: tuple[int, int],
+    order: tuple[int, ...],
+    levels: Float32[Array, " outputs"],
+    flips: Bool[Array, " outputs"] | bool = False,
 ) -> tuple[Array, Array, Array, Array]:
-    """Offsets of taps and positions, weights and levels in panels, for padded images of these sides."""
+    """Offsets of taps and positions, weights and levels in panels, for padded images of these sides.
+
+    An output that is flipped is y < level, which is -y >= the next float after -level.
+    """
+    turned = np.broadcast_to(flips, levels.shape)
+    levels = np.where(turned, np.nextafter(-levels, np.float32(np.inf)), levels)
     weight, strides = layer.weight.detach().numpy(), layer.stride
+    weight = np.where(turned[:, None, None, None], -weight, weight)
     (outputs, inputs, *kernel), (high, wide) = weight.shape, sides
     places = np.arange(inputs * high * wide).reshape(inputs, high, wide)
     taps = places[:, : kernel[0], : kernel[1]].transpose(order).ravel()

@@ -9,7 +9,7 @@ Source: Rastegari et al., *XNOR-Net* (2016); Umuroglu et al., *FINN* (2017), sec
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.checks import whole
-from greenai_nb.nets.kernels import sign_of_float
+from greenai_nb.nets.kernels import product, sign_of_float
 from greenai_nb.nets.kernels.images import reached
 from greenai_nb.nets.kernels.processor import features
-from greenai_nb.nets.kernels.product import PackedWeights, kernel, pack_signs
+from greenai_nb.nets.kernels.product import PackedWeights, pack_signs
 
 # Input numbers, of 8 colour images of 32 x 32, that go through the stages together and stay in a cache.
 NUMBERS_AT_ONCE = 3 * 2**13
@@ -115,14 +115,16 @@ class FloatToSigns(FloatStage):
             self.found[key] = self._find(x)
         if self.found[key] is None:
             return ToSigns(self.name, self.thresholds, self.flips)(self.layer(x))
-        convolution, flips, positions = self.found[key]
+        convolution, positions = self.found[key]
         bits = sign_of_float.signs(self._padded(x), *convolution)
-        bits = bits[:, : len(flips), : len(self.flips)] ^ flips
+        bits = bits[:, : math.prod(positions), : len(self.flips)]
         return Signs(bits.reshape(len(x), *positions, -1), len(self.thresholds))
 
     def _padded(self, x: Tensor) -> Float32[Array, "batch inputs rows columns"]:
-        high, wide = cast(tuple[int, int], self.layer.padding)
-        return functional.pad(x, [wide, wide, high, high]).numpy()
+        (*images, rows, columns), (high, wide) = x.shape, cast(tuple[int, int], self.layer.padding)
+        padded = np.zeros((*images, rows + 2 * high, columns + 2 * wide), np.float32)
+        padded[..., high : high + rows, wide : wide + columns] = x.detach().numpy()
+        return padded
 
     def _find(self, x: Tensor) -> Any:
         """The convolution whose floats reach torch's in a trial; a wrong order misses a third."""
@@ -133,11 +135,12 @@ class FloatToSigns(FloatStage):
         y = layer(trial := torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))[0]
         image, floats = self._padded(trial[:1]), y.flatten(1).numpy()
         tried = np.linspace(0, floats.shape[1] - 1, TRIED + TRIED**2 // len(y)).astype(int)
+        flips = np.unpackbits(self.flips, count=len(y), bitorder="little").astype(bool)
         for order in ORDERS:
             prepared = partial(sign_of_float.prepared, layer, image.shape[2:], order)
             bits = [sign_of_float.signs(image, *prepared(floats[:, at]))[0, at] for at in tried]
             if np.unpackbits(bits, 1, len(y), "little").all():
-                return prepared(self.thresholds), np.tile(self.flips, (floats.shape[1], 1)), y.shape[1:]
+                return prepared(self.thresholds, flips), y.shape[1:]
         return None
 
 
@@ -164,7 +167,7 @@ class FlattenSigns(Stage):
 
 
 class Plan(NamedTuple):
-    """How a stage runs over images of one size.
+    """How a stage runs over images of one size: ``run`` fills an output of ``shape`` for each.
 
     ``window`` is kernel, stride, padding and columns of the products. Padding adds zeros, but bits take
     them for -1; the sum of the weights outside corrects for it. Which those are is a position's kind;
@@ -172,10 +175,11 @@ class Plan(NamedTuple):
     ``border`` has the kinds, and for each what is added, or thresholds with it already subtracted.
     """
 
-    window: tuple[int, ...]
+    run: Callable[[Array, Array], None]
     shape: tuple[int, ...]
+    dtype: Any
+    window: tuple[int, ...]
     border: tuple[Int32[Array, " positions"], Int32[Array, "kinds outputs"]]
-    scales: Float32[Array, "2 outputs"]
 
 
 @dataclass(frozen=True)
@@ -200,50 +204,68 @@ class BinaryStage(Stage):
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, x: Signs) -> Tensor | Signs:
-        side = 1 if self.sums is None else self.sums.shape[-1]
-        channels = self.weights.length // side**2
-        if x.channels != channels:
-            raise ValueError(f"{self.name}: expects {channels} channels, got {x.channels}")
         # A linear map is a convolution of a column, with a pixel for each row.
-        image = np.ascontiguousarray(x.bits if self.sums is not None else x.bits[None, :, None])
-        plan = self.plans.get(image.shape[1:3]) or self._plan(image.shape[1:3], side)
-        module, pool = kernel(self.weights.kernel), self.pool or (1, 1)
-        given = image, plan.window, self.weights.panels, self.weights.length, plan.border, pool
+        image = x.bits if self.sums is not None else x.bits[None, :, None]
+        plan = self.plans.get((x.channels, *image.shape[1:3])) or self._plan(
+            x.channels, image.shape[1:3]
+        )
+        out = np.empty((len(image), *plan.shape), plan.dtype)
+        plan.run(np.ascontiguousarray(image), out)
         if self.flips is None:
-            y = np.empty((len(image), self.weights.outputs, *plan.shape), np.float32)
-            module.numbers(*given, plan.scales, y)
-            return torch.from_numpy(y if self.sums is not None else y[0, :, :, 0].T)
-        bits = np.empty((len(image), *plan.shape, len(self.flips)), np.uint8)
-        module.signs(*given, self.flips, bits.view(f"u{math.gcd(len(self.flips), 8)}"))
+            return torch.from_numpy(out if self.sums is not None else out[0, :, :, 0].T)
+        bits = out.view(np.uint8)
         return Signs(bits if self.sums is not None else bits[0, :, 0], self.weights.outputs)
 
-    def _plan(self, sides: tuple[int, ...], kernel: int) -> Plan:
+    def _plan(self, channels: int, sides: tuple[int, ...]) -> Plan:
         """What is computed once for each size of image."""
+        kernel = 1 if self.sums is None else self.sums.shape[-1]
+        if channels * kernel**2 != self.weights.length:
+            expected = self.weights.length // kernel**2
+            raise ValueError(f"{self.name}: expects {expected} channels, got {channels}")
+        places = tuple((n + 2 * self.padding - kernel) // self.stride + 1 for n in sides)
+        window, border = (kernel, self.stride, self.padding, places[1]), self._border(sides, places)
+        pool, outputs = self.pool or (1, 1), self.weights.outputs
+        shape = tuple((n - pool[0]) // pool[1] + 1 for n in places)
+        given = window, self.weights.panels, self.weights.length, border, pool
+        module, dtype = product.kernel(self.weights.kernel), np.dtype(np.float32)
+        if self.flips is None:
+            scales = np.stack([np.ones(outputs, np.float32), np.zeros(outputs, np.float32)])
+            for row, learned in zip(scales, (self.scale, self.shift), strict=True):
+                row[:] = row if learned is None else learned
+            run, shape = partial(module.numbers, *given, scales), (outputs, *shape)
+        else:
+            dtype = np.dtype(f"u{math.gcd(len(self.flips), 8)}")
+            run = partial(module.signs, *given, self.flips)
+            shape = *shape, len(self.flips) // dtype.itemsize
+        plan = Plan(run, shape, dtype, window, border)
+        return self.plans.setdefault((channels, *sides), plan)
+
+    def _border(self, sides: tuple[int, ...], places: tuple[int, ...]) -> tuple[Array, Array]:
+        """The kind of each position, and the numbers of each kind."""
         outside = functional.pad(torch.zeros(1, 1, *sides), [self.padding] * 4, value=1.0)
+        kernel = 1 if self.sums is None else self.sums.shape[-1]
         patches = functional.unfold(outside, kernel, stride=self.stride)[0].T
         patterns, which = torch.unique(patches, dim=0, return_inverse=True)
-        panels, outputs, pool = self.weights.panels, self.weights.outputs, self.pool or (1, 1)
-        width = len(panels) * panels.shape[-1]
-        terms = np.zeros((len(patterns), width), np.int32)
+        kinds, panels, outputs = (
+            which.numpy().astype(np.int32),
+            self.weights.panels,
+            self.weights.outputs,
+        )
+        terms = np.zeros((len(patterns), len(panels) * panels.shape[-1]), np.int32)
         if self.sums is not None:
             terms[:, :outputs] = patterns.numpy().astype(np.int32) @ self.sums.reshape(outputs, -1).T
-        places = [(n + 2 * self.padding - kernel) // self.stride + 1 for n in sides]
-        shape = tuple((n - pool[0]) // pool[1] + 1 for n in places)
-        window, kinds = (kernel, self.stride, self.padding, places[1]), which.numpy().astype(np.int32)
-        if self.thresholds is not None:
-            levels = self.thresholds
-            if levels.ndim > 1:
-                if any(n not in (1, size) for n, size in zip(levels.shape, places, strict=False)):
-                    known, needed = (" x ".join(map(str, each)) for each in (levels.shape[:2], places))
-                    raise ValueError(f"{self.name}: its scale has {known} places, the products {needed}")
-                levels = np.broadcast_to(levels, (*places, outputs)).reshape(-1, outputs)
-                terms, kinds = terms[kinds], np.arange(len(kinds), dtype=np.int32)
-            terms[:, :outputs] = levels - terms[:, :outputs]
-            terms[:, outputs:] = np.iinfo(np.int32).max
-        scales = np.stack([np.ones(outputs, np.float32), np.zeros(outputs, np.float32)])
-        for row, given in zip(scales, (self.scale, self.shift), strict=True):
-            row[:] = row if given is None else given
-        return self.plans.setdefault(sides, Plan(window, shape, (kinds, terms), scales))
+        if self.thresholds is None:
+            return kinds, terms
+        levels = self.thresholds
+        if levels.ndim > 1:
+            if any(n not in (1, size) for n, size in zip(levels.shape, places, strict=False)):
+                known, needed = (" x ".join(map(str, each)) for each in (levels.shape[:2], places))
+                raise ValueError(f"{self.name}: its scale has {known} places, the products {needed}")
+            levels = np.broadcast_to(levels, (*places, outputs)).reshape(-1, outputs)
+            terms, kinds = terms[kinds], np.arange(len(kinds), dtype=np.int32)
+        terms[:, :outputs] = levels - terms[:, :outputs]
+        terms[:, outputs:] = np.iinfo(np.int32).max
+        return kinds, terms
 
 
 STAGES: tuple[type[Stage], ...] = (FloatStage, ToSigns, FloatToSigns, OrPool, FlattenSigns, BinaryStage)

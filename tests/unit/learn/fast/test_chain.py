@@ -201,10 +201,11 @@ def test_every_recorded_decision_is_that_of_a_full_pass_in_double_precision(make
     net, images, labels = small(make)
     chain, exact = chain_at(net, images, labels), Exact(net, images, labels)
     moves = sweep(chain, 1536 // law.block, law, np.random.default_rng(1))
-    before, refused = exact.loss(), 0
-    for move in moves:
-        farthest = abs(move["change"]) * exact.reach(move)
-        too_far = farthest > softmax.LARGEST_STEP
+    before, refused, largest = exact.loss(), 0, 0.0
+    for number, move in enumerate(moves):
+        largest = largest if number % law.block else 0.0  # of the block's moves so far
+        step = abs(move["change"]) * exact.reach(move)
+        too_far = step > softmax.LARGEST_STEP
         weight = exact.weight(move)
         old = weight.item()
         weight += float(move["change"])
@@ -214,11 +215,11 @@ def test_every_recorded_decision_is_that_of_a_full_pass_in_double_precision(make
         )
         assert move["accepted"] == (wanted and not too_far)
         if np.isfinite(move["loss_change"]):
-            # 1 + p (exp(d) - 1) is as small as exp(d), and is rounded like 1.
-            rounding = 1e-4 + float(np.exp(farthest) * np.finfo(np.float32).eps)
+            # 1 + p (exp(d) - 1) may be as small as exp(-|d|), but it is rounded like 1.
+            rounding = 1e-4 + float(np.exp(max(step, largest)) * np.finfo(np.float32).eps)
             assert move["loss_change"] == pytest.approx(after - before, abs=rounding, rel=1e-4)
         if move["accepted"]:
-            before = after
+            before, largest = after, max(step, largest)
         else:
             weight.fill_(old)
         refused += too_far

@@ -161,7 +161,7 @@ def test_bits_are_products_held_against_thresholds(name, rows, outputs, length, 
     levels[:, :outputs] = rng.integers(-length - 1, length + 2, (2, outputs))
     flips = pack_signs(rng.random(outputs) < 0.5)
     image, found = pack_signs(a)[None, :, None], np.empty((1, rows, 1, len(flips)), np.uint8)
-    args = image, (1, 1, 0, 1), packed.panels, length, (kinds, levels), (1, 1), flips, found
+    args = (1, 1, 0, 1), packed.panels, length, (kinds, levels), (1, 1), flips, image, found
     module.signs(*args)
     reached = multiply(name, a, b) >= levels[kinds, :outputs]
     assert np.array_equal(found[0, :, 0], pack_signs(reached) ^ flips)

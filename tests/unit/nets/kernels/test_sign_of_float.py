@@ -37,13 +37,14 @@ def one_by_one(x, weight, stride, order):
 def test_signs_are_those_of_sums_in_order(order, outputs, kernel, stride):
     torch.manual_seed(1)
     layer = nn.Conv2d(3, outputs, kernel, stride, bias=False)
-    x = torch.randn(2, 3, 9, 8).numpy()
+    x, flips = torch.randn(2, 3, 9, 8).numpy(), torch.rand(outputs).numpy() < 0.5
     known = [one_by_one(image, layer.weight.detach().numpy(), stride, order) for image in x]
     for position in range(known[0].shape[1]):
         level = known[0][:, position]
         for levels in (level, np.nextafter(level, np.float32(np.inf))):
-            bits = sign_of_float.signs(x, *sign_of_float.prepared(layer, x.shape[2:], order, levels))
+            prepared = sign_of_float.prepared(layer, x.shape[2:], order, levels, flips)
+            bits = sign_of_float.signs(x, *prepared)
             positive = np.unpackbits(bits, axis=-1, bitorder="little")
             for image, y in zip(positive, known, strict=True):
-                assert np.array_equal(image[: y.shape[1], :outputs], levels <= y.T)
+                assert np.array_equal(image[: y.shape[1], :outputs], (levels <= y.T) ^ flips)
                 assert not image[:, outputs:].any()
