@@ -48,11 +48,8 @@ def accuracy_after(
     fit: Fit, split: Split, pruned_fractions: Sequence[float], rule: Rule
 ) -> pd.DataFrame:
     """Accuracy of a fit's network by pruned fraction: columns ``pruned_fraction``, ``accuracy``."""
-    rows = [
-        {"pruned_fraction": fraction, "accuracy": accuracy(rule(fit.net, fraction), split)}
-        for fraction in pruned_fractions
-    ]
-    return pd.DataFrame(rows)
+    found = [accuracy(rule(fit.net, fraction), split) for fraction in pruned_fractions]
+    return pd.DataFrame({"pruned_fraction": pruned_fractions, "accuracy": found})
 
 
 @dataclass(frozen=True)
