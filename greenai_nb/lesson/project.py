@@ -81,6 +81,14 @@ def profile_values(notebook: str, dataset: str) -> dict[str, Any]:
     return {}
 
 
+def stamp_in(notebook: Path) -> dict[str, Any]:
+    """What the runner wrote into a notebook; empty where it wrote nothing, or nothing can be read."""
+    try:
+        return dict(read_as(notebook, dict)["metadata"][STAMP])
+    except (UsageError, KeyError, TypeError, ValueError):
+        return {}
+
+
 def results() -> Path:
     """The folder of the run that a notebook is part of, or of the last run at tutorial size."""
     return Path(os.environ.get(RESULTS_VARIABLE) or home() / "results" / DEFAULT_PROFILE)
