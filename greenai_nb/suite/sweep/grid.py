@@ -111,10 +111,8 @@ def _read(parameter: Parameter, part: str) -> Sequence[Any]:
     """The values that one part of a text stands for, not yet cast."""
     call, is_number = CALL.fullmatch(part), parameter.kind in ("int", "float")
     try:
-        is_list, is_text = (
-            parameter.items and part[:1] == "[",
-            parameter.kind == "str" and part[:1] == '"',
-        )
+        is_list = parameter.items and part[:1] == "["
+        is_text = parameter.kind == "str" and part[:1] == '"'
         if is_list or is_text or not part:  # an empty part is no JSON
             return [json.loads(part)]
         if is_number and call:
