@@ -84,9 +84,8 @@ class Gradual:
                 return
             share, all_of_them = due, sum(weight.numel() for weight in weights)
             kept = round(least + (all_of_them - least) * (1 - due) ** 3)
-            for layer, mask in zip(
-                layers, largest([w.abs() for w in weights], kept).layers, strict=True
-            ):
+            masks = largest([weight.abs() for weight in weights], kept).layers
+            for layer, mask in zip(layers, masks, strict=True):
                 layer.mask.copy_(mask)
                 layer.weight.mul_(mask)
 
