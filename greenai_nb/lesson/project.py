@@ -18,9 +18,7 @@ NOTEBOOK_VARIABLE = "GREENAI_NOTEBOOK"
 TRAINED_SINCE_VARIABLE = "GREENAI_TRAINED_SINCE"  # read by learn.store
 DEFAULT_PROFILE = "tutorial"
 ALL = "all"  # in a profile, the parameters of every notebook that has them
-DATASETS = (
-    "datasets"  # in a profile, parameters by data set and notebook, chosen on its validation images
-)
+DATASETS = "datasets"  # in a profile, parameters chosen on a data set's validation images
 STAMP = "greenai"  # the notebook metadata in which the runner says what made the outputs
 
 
