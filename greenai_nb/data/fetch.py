@@ -76,16 +76,13 @@ def fault(path: Path, resource: Resource) -> str | None:
 
 
 def _own_file(folder: Path, source: Source, resource: Resource) -> Path | None:
-    faults = dict[Path, str]()
-    for path in _places(folder, source, resource):
-        if path.is_file():
-            wrong = fault(path, resource)
-            if not wrong:
-                return path
-            faults[path] = wrong
-    for path, wrong in faults.items():
+    found = [path for path in _places(folder, source, resource) if path.is_file()]
+    for path in found:
+        if not fault(path, resource):
+            return path
+    if found:
         mend = f"Replace it, or unset {FOLDER_VARIABLE} to download {source.name}."
-        raise DataUnavailableError(f"{path} {wrong}. {mend}")
+        raise DataUnavailableError(f"{found[0]} {fault(found[0], resource)}. {mend}")
     return None
 
 
@@ -101,11 +98,9 @@ def _places(folder: Path, source: Source, resource: Resource) -> Iterator[Path]:
 
 def _cached_file(folder: Path, resource: Resource) -> Path | None:
     path = folder / resource.file
-    if not path.is_file():
-        return None
     if not fault(path, resource):
         return path
-    with suppress(OSError):  # the folder may be read-only
+    with suppress(OSError):  # there is none, or the folder is read-only
         path.unlink()
     return None
 

@@ -37,11 +37,6 @@ class Fit:
     interrupted: bool = False
     remembered: bool = False
 
-    def acceptance(self, layer: str) -> pd.Series:
-        """Share of the proposals to a layer that were accepted, one for each evaluation."""
-        rows = self.moves[self.moves["layer"] == layer].set_index("step")
-        return rows["accepted"] / rows["tried"].clip(lower=1)
-
 
 def over_seeds(
     make: Callable[[int], nn.Module],

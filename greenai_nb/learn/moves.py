@@ -43,24 +43,6 @@ class Asymmetric(Proposal, Protocol):
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """A normal step, w' = w + step z with z ~ N(0, 1) for each weight; ``step`` is sigma.
-
-    Raises ``ValueError`` unless the step is positive. Source: Metropolis et al. (1953).
-    """
-
-    step: float
-    symmetric = True
-
-    def __post_init__(self) -> None:
-        positive(step=self.step)
-
-    def draw(self, old: Values, generator: np.random.Generator) -> Values:
-        """Draw new values."""
-        return old + self.step * generator.standard_normal(old.shape)
-
-
-@dataclass(frozen=True)
 class StudentStep:
     """A step from Student's distribution, w' = w + step t_nu; nu is ``degrees_of_freedom``.
 
@@ -85,8 +67,9 @@ class ScaleMixture:
     """A normal step of random size, w' = w + step 10^u z with u ~ U(-decades, decades).
 
     All weights of a move share u, so whole units are moved a little as well as a lot; the step needs
-    tuning only to within ``decades`` powers of ten. Raises ``ValueError`` unless step is positive and
-    decades not negative. Source: a mixture of symmetric kernels, Tierney (1994), section 2.4.
+    tuning only to within ``decades`` powers of ten. With 0 decades it is Metropolis's normal step of one
+    size. Raises ``ValueError`` unless step is positive and decades not negative.
+    Source: a mixture of symmetric kernels, Tierney (1994), section 2.4.
     """
 
     step: float

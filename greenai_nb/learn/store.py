@@ -195,7 +195,9 @@ def _write(path: Path, result: Fit | pd.DataFrame | Dataset) -> None:
     else:
         tables["table"] = result
     for name, table in tables.items():
-        arrays |= {f"{name}/{column}": _column(values) for column, values in table.items()}
+        for column, values in table.items():
+            is_number = values.to_numpy().dtype.kind in "ifb"
+            arrays[f"{name}/{column}"] = values.to_numpy(None if is_number else str)
     arrays[ABOUT] = np.array(json.dumps(about, default=np.generic.item))
     buffer = io.BytesIO()
     (np.savez if "data" in about else np.savez_compressed)(buffer, allow_pickle=False, **arrays)
@@ -206,11 +208,6 @@ def _write(path: Path, result: Fit | pd.DataFrame | Dataset) -> None:
                 old.unlink(missing_ok=True)
     except OSError as error:
         warnings.warn(f"this training is not kept in {path.parent} ({error.strerror})", stacklevel=4)
-
-
-def _column(values: pd.Series) -> Array:
-    array = values.to_numpy()
-    return array if array.dtype.kind in "ifb" else array.astype(str)
 
 
 def _read(path: Path, net: Any) -> Any:

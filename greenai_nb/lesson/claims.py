@@ -167,15 +167,11 @@ def judge(
 def _estimate(values: float | Sequence[float] | Estimate, minus: Sequence[float] | None) -> Estimate:
     if isinstance(values, Estimate):
         return values
-    if minus is None and np.ndim(values) == 0:
-        return Estimate(float(values), float(values), float(values), 1)  # type: ignore[arg-type]
     ours = np.asarray(values, float)
-    count = min(map(len, (ours, ours if minus is None else minus)))
     if minus is None:
-        value, low, high = map(float, student_interval(ours))
-    else:
-        value, low, high = welch_interval(ours, np.asarray(minus, float))
-    return Estimate(value, low, high, count)
+        value, low, high = map(float, student_interval(np.atleast_1d(ours)))
+        return Estimate(value, low, high, ours.size)
+    return Estimate(*welch_interval(ours, np.asarray(minus, float)), min(len(ours), len(minus)))
 
 
 def plain(number: float) -> str:

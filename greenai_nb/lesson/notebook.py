@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from greenai_nb.checks import UsageError, nearest
-from greenai_nb.files import read_as
 from greenai_nb.intervals import Estimate
 from greenai_nb.lesson import claims, records
 from greenai_nb.lesson.parameters import declared, is_parameters_cell, reductions, resolve
-from greenai_nb.lesson.project import STAMP, current_notebook, notebooks, profile, profile_values
+from greenai_nb.lesson.project import current_notebook, notebooks, profile, profile_values, stamp_in
 from greenai_nb.machine import is_interactive, peak_ram_mb
 
 INJECTED = "# Parameters"  # how papermill begins the cell that it adds
@@ -38,7 +37,8 @@ def check(namespace: Mapping[str, Any]) -> Any:
     injected = "\n".join(cell for cell in cells[last + 1 :] if cell.startswith(INJECTED))
     names = [*parameters, *ASSIGNED.findall(injected)]
     values = resolve(parameters, {name: namespace.get(name) for name in names}, "this notebook")
-    stamp, full = _stamp(), {name: parameter.default for name, parameter in parameters.items()}
+    stamp = stamp_in(notebooks() / f"{current_notebook()}.ipynb")
+    full = {name: parameter.default for name, parameter in parameters.items()}
     _print_values(values, full, stamp)
     if is_interactive():  # a reader may have edited the cell, and with it the defaults
         full |= stamp.get("parameters", {})
@@ -124,12 +124,6 @@ def _executed_cells(namespace: Mapping[str, Any]) -> list[str]:
     history = [cell for cell in namespace.get("In", ()) if cell]
     texts = (cached for cached in linecache.cache.values() if len(cached) > 1 and cached[1] is None)
     return history or ["".join(cached[2]) for cached in texts]
-
-
-def _stamp() -> Mapping[str, Any]:
-    """What the runner wrote into this notebook when its outputs were published; empty before that."""
-    path = notebooks() / f"{current_notebook()}.ipynb"
-    return read_as(path, dict).get("metadata", {}).get(STAMP, {}) if path.is_file() else {}
 
 
 def _print_values(values: records.Json, defaults: records.Json, stamp: records.Json) -> None:

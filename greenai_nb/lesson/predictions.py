@@ -43,9 +43,9 @@ def predict(question: str, statement: str, probability: float | None) -> None:
         expected = f"a probability in [{MIN_PROBABILITY}, {MAX_PROBABILITY}]"
         raise UsageError(f"a prediction is {expected}, got {probability!r}: write 0.7 for 70 %.")
     predictions = PREDICTIONS.load()
-    if question in predictions and predictions[question].happened is not None:
-        first = predictions[question].probability
-        print(f"answered before: your first prediction of {first:.0%} counts")
+    first = predictions.get(question)
+    if first and first.happened is not None:
+        print(f"answered before: your first prediction of {first.probability:.0%} counts")
         return
     PREDICTIONS.store(predictions | {question: Prediction(statement, float(probability))})
     print(f"you give it {probability:.0%}")
@@ -55,9 +55,8 @@ def settle(question: str, happened: bool) -> None:
     """Say whether a statement turned out true, and what the reader's prediction of it lost."""
     print("the statement is true" if happened else "the statement is false")
     predictions = PREDICTIONS.load()
-    if question not in predictions:
+    if not (mine := predictions.get(question)):
         return
-    mine = predictions[question]
     if mine.happened is None:
         mine = msgspec.structs.replace(mine, happened=bool(happened))
         PREDICTIONS.store(predictions | {question: mine})

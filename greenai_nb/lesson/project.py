@@ -18,9 +18,7 @@ NOTEBOOK_VARIABLE = "GREENAI_NOTEBOOK"
 TRAINED_SINCE_VARIABLE = "GREENAI_TRAINED_SINCE"  # read by learn.store
 DEFAULT_PROFILE = "tutorial"
 ALL = "all"  # in a profile, the parameters of every notebook that has them
-DATASETS = (
-    "datasets"  # in a profile, parameters by data set and notebook, chosen on its validation images
-)
+DATASETS = "datasets"  # in a profile, parameters chosen on a data set's validation images
 STAMP = "greenai"  # the notebook metadata in which the runner says what made the outputs
 
 
@@ -79,6 +77,14 @@ def profile_values(notebook: str, dataset: str) -> dict[str, Any]:
         chosen_on = values.get(DATASETS, {}).get(dataset, {})
         return values.get(ALL, {}) | values.get(notebook, {}) | chosen_on.get(notebook, {})
     return {}
+
+
+def stamp_in(notebook: Path) -> dict[str, Any]:
+    """What the runner wrote into a notebook; empty where it wrote nothing, or nothing can be read."""
+    try:
+        return dict(read_as(notebook, dict)["metadata"][STAMP])
+    except (UsageError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def results() -> Path:

@@ -42,11 +42,8 @@ def sign_mlp(inputs: int, hidden: int, classes: int = 10) -> nn.Sequential:
     A pixel counts as +1 from half of white on. Each unit adds a constant, -1 or +1, to its sum: minus
     the running mean of the norm after it.
     """
-    binary, shifted = (
-        BinaryLinear(inputs, hidden, scaling=NoScale()),
-        nn.BatchNorm1d(hidden, affine=False),
-    )
-    pixels = nn.BatchNorm1d(inputs, affine=False)
+    binary = BinaryLinear(inputs, hidden, scaling=NoScale())
+    pixels, shifted = (nn.BatchNorm1d(count, affine=False) for count in (inputs, hidden))
     pixels.register_buffer("running_mean", torch.full((inputs,), 0.5))
     shifted.register_buffer("running_mean", 2.0 * torch.randint(2, (hidden,)) - 1)
     return nn.Sequential(

@@ -121,14 +121,8 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
             products = Cost(weights=weights, weight_bytes=-(-weights // 8), additions=comparisons)
             products = products._replace(**{kind: out // len(layer.weight) * weights})
             return Cost(*map(sum, zip(products, cost(layer.scaling, x, y, size), strict=True)))
-        case QuantizedLinear() if layer.quantizer.bits < FLOAT_BITS:
-            return _quantized_cost(layer, x, out, size)
         case nn.Linear() | nn.Conv2d():
-            weight, biases = layer.weight, 0 if layer.bias is None else len(layer.bias)
-            times, numbers = out // len(weight), weight.numel() + biases
-            nonzero = weight.numel() if weight.is_meta else int(weight.count_nonzero())
-            products = Cost(times * weight.numel(), times * nonzero, additions=times * biases)
-            return products._replace(weights=numbers, weight_bytes=numbers * size)
+            return _linear_cost(layer, x, out, size)
         case nn.BatchNorm1d() | nn.BatchNorm2d():  # x -> g x + c; its statistics are stored, not learned
             learned = sum(weight.numel() for weight in layer.parameters())
             stored = learned + sum(buffer.numel() for buffer in layer.buffers() if buffer.ndim)
@@ -164,20 +158,22 @@ def cost(layer: nn.Module, x: Numbers, y: Numbers, size: int) -> Cost:
     return Cost()
 
 
-def _quantized_cost(layer: QuantizedLinear, x: Numbers, out: int, size: int) -> Cost:
-    """A linear map of weights of few bits, on numbers of few bits or on floats."""
-    bits, weights = layer.quantizer.bits, layer.weight.numel()
+def _linear_cost(layer: nn.Linear | nn.Conv2d, x: Numbers, out: int, size: int) -> Cost:
+    """A linear map or a convolution; weights of few bits act on numbers of few bits or on floats."""
+    weight, quantizer = layer.weight, getattr(layer, "quantizer", None)
+    bits = quantizer.bits if quantizer else FLOAT_BITS
     biases = 0 if layer.bias is None else len(layer.bias)
-    times = out // len(layer.weight)
+    weights, times = weight.numel(), out // len(weight)
     products = times * weights
-    stored = -(-weights * bits // 8) + biases * size
+    stored = (weights * size if bits == FLOAT_BITS else -(-weights * bits // 8)) + biases * size
     taken = Cost(additions=times * biases, weights=weights + biases, weight_bytes=stored)
-    if x.bits < FLOAT_BITS:
+    if bits < FLOAT_BITS and x.bits < FLOAT_BITS:
         return taken._replace(bit_operations=products * bits * x.bits)
     if bits == 1:
         return taken._replace(signed_additions=products)
-    quantized = layer.weight if layer.weight.is_meta else layer.quantizer(layer.weight)
-    nonzero = weights if quantized.is_meta else int(quantized.count_nonzero())
+    if quantizer and not weight.is_meta:
+        weight = quantizer(weight)
+    nonzero = weights if weight.is_meta else int(weight.count_nonzero())
     return taken._replace(macs=products, nonzero_macs=times * nonzero)
 
 

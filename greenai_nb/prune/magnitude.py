@@ -48,11 +48,8 @@ def accuracy_after(
     fit: Fit, split: Split, pruned_fractions: Sequence[float], rule: Rule
 ) -> pd.DataFrame:
     """Accuracy of a fit's network by pruned fraction: columns ``pruned_fraction``, ``accuracy``."""
-    rows = [
-        {"pruned_fraction": fraction, "accuracy": accuracy(rule(fit.net, fraction), split)}
-        for fraction in pruned_fractions
-    ]
-    return pd.DataFrame(rows)
+    found = [accuracy(rule(fit.net, fraction), split) for fraction in pruned_fractions]
+    return pd.DataFrame({"pruned_fraction": pruned_fractions, "accuracy": found})
 
 
 @dataclass(frozen=True)
@@ -87,9 +84,8 @@ class Gradual:
                 return
             share, all_of_them = due, sum(weight.numel() for weight in weights)
             kept = round(least + (all_of_them - least) * (1 - due) ** 3)
-            for layer, mask in zip(
-                layers, largest([w.abs() for w in weights], kept).layers, strict=True
-            ):
+            masks = largest([weight.abs() for weight in weights], kept).layers
+            for layer, mask in zip(layers, masks, strict=True):
                 layer.mask.copy_(mask)
                 layer.weight.mul_(mask)
 

@@ -59,7 +59,8 @@ def free_energy(state: State, inverse_temperature: float) -> float:
 
 def expected_loss(distribution: PerDecision, losses: PerDecision) -> float:
     """Average loss of a decision drawn from the distribution: E_{w ~ rho_t} l_t(w)."""
-    return _average(distribution, losses)
+    # By one thread: where others compute as well, the threads of ``@`` wait longer than they work.
+    return float(np.einsum("d,d", distribution, losses))
 
 
 def mixture_loss(distribution: PerDecision, likelihoods: PerDecision) -> float:
@@ -68,12 +69,7 @@ def mixture_loss(distribution: PerDecision, likelihoods: PerDecision) -> float:
     For cross-entropy the likelihoods p_w are the probabilities of the label; by Jensen's
     inequality the mixture's loss is at most the expected loss.
     """
-    return -float(np.log(_average(distribution, likelihoods)))
-
-
-def _average(distribution: PerDecision, values: PerDecision) -> float:
-    """By one thread: where others compute as well, the threads of ``@`` wait longer than they work."""
-    return float(np.einsum("d,d", distribution, values))
+    return -float(np.log(expected_loss(distribution, likelihoods)))
 
 
 def _normalised(log_weight: PerDecision) -> State:

@@ -11,7 +11,6 @@ import msgspec
 
 from greenai_nb import sources
 from greenai_nb.checks import UsageError, nearest
-from greenai_nb.files import read_as
 from greenai_nb.lesson import project
 from greenai_nb.lesson.claims import load_claims
 from greenai_nb.lesson.parameters import Parameter, declared, resolve
@@ -265,7 +264,7 @@ def make(
     for lesson in sorted(chosen.values(), key=lambda lesson: lesson.reads_records):
         parameters = effective(lesson, settings, overrides, threads)
         others = [job.fingerprint for job in jobs] if lesson.reads_records else []
-        stamps = (_stamp_in(out, lesson.name), lesson.stamp)
+        stamps = (project.stamp_in(out / f"{lesson.name}.ipynb"), lesson.stamp)
         known_s = (stamp["time_s"] for stamp in stamps if stamp.get("parameters") == parameters)
         mark = fingerprint_of(lesson, parameters, root, [profile, *others])
         jobs.append(Job(lesson, parameters, mark, next(known_s, None)))
@@ -282,7 +281,7 @@ def fingerprint_of(lesson: Lesson, parameters: Values, root: Path, others: Seque
 
 def is_done(job: Job, out: Path) -> bool:
     """Whether the folder already holds this job's result."""
-    return _stamp_in(out, job.name).get("fingerprint") == job.fingerprint
+    return project.stamp_in(out / f"{job.name}.ipynb").get("fingerprint") == job.fingerprint
 
 
 def is_fresh(lesson: Lesson, walk: Mapping[str, Lesson], root: Path) -> bool:
@@ -311,10 +310,3 @@ def _read_by(lesson: Lesson, parameters: Values, root: Path) -> list[str]:
     read = {"lesson/slides.py": "notebooks/slides.yaml", "suite/run/paper.py": "results/paper"}
     paths += [root / read[module] for module in read if sources.PACKAGE / module in imported]
     return texts + [sources.contents(path.resolve()) for path in paths]
-
-
-def _stamp_in(out: Path, name: str) -> Values:
-    try:
-        return dict(read_as(out / f"{name}.ipynb", dict)["metadata"][STAMP])
-    except (UsageError, KeyError, TypeError, ValueError):
-        return {}

@@ -35,8 +35,8 @@ class Row:
     obtained: str
     verdict: str
     provenance: str
-    reason: str = ""
-    paper: tuple[tuple[str, str], ...] = ()  # what paper size obtained, and the verdict on it
+    reason: str
+    paper: tuple[tuple[str, str], ...]  # what paper size obtained, and the verdict on it
 
     @property
     def slide(self) -> str:
@@ -53,12 +53,10 @@ def ledger(claims: Mapping[str, Claim], records: Iterable[Mapping[str, Any]]) ->
             large.setdefault(record["claim"], []).append((obtained(record), record["verdict"]))
     rows = []
     for name, claim in claims.items():
-        got, paper = last.get(name), tuple(large.get(name, ()))
-        if got:
+        shown = "", NOT_RUN, claim.provenance, ""
+        if got := last.get(name):
             shown = amount(got), got["verdict"], got["provenance"], got["reason"] or ""
-            rows.append(Row(claim, *shown, paper))
-        else:
-            rows.append(Row(claim, "", NOT_RUN, claim.provenance, paper=paper))
+        rows.append(Row(claim, *shown, tuple(large.get(name, ()))))
     return rows
 
 
@@ -74,16 +72,11 @@ def ledger_html(rows: Sequence[Row], address: str) -> str:
         groups.get(row.slide, beyond).append(row)
     by_slide = [(title, found) for title, found in groups.items() if found]
     by_slide += [("Beyond the slides", beyond)] if beyond else []
-    missing = {
-        verdict: found
-        for verdict in (FAILS, UNDECIDED)
-        if (found := [row for row in rows if row.verdict == verdict])
-    }
+    missing = {name: [row for row in rows if row.verdict == name] for name in (FAILS, UNDECIDED)}
     large = Counter(verdict for row in rows for _, verdict in row.paper)
+    values = {"verdicts": verdicts, "at_paper_size": large, "by_slide": by_slide, "missing": missing}
     identities = sum(row.claim.kind == "identity" for row in rows)
-    values = {"verdicts": verdicts, "by_slide": by_slide, "missing": missing, "identities": identities}
-    values["at_paper_size"] = large
-    return render("run/ledger.html.j2", rows=rows, address=address, **values)
+    return render("run/ledger.html.j2", rows=rows, address=address, identities=identities, **values)
 
 
 def folding(title: str, *columns: str) -> Table:

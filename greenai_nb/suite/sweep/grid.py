@@ -51,13 +51,11 @@ def read_grid(path: Path) -> tuple[dict[str, str], list[list[str]]]:
     """The values in a grid file, as texts, and its zipped groups. Raises ``UsageError`` if malformed."""
     grid = read_as(path, GridFile)
     lists = {name: v if isinstance(v, list) else [v] for name, v in grid.parameters.items()}
-    texts = {name: ",".join(map(_as_text, values)) for name, values in lists.items()}
-    return texts, grid.zip
-
-
-def _as_text(value: Any) -> str:
-    """A value as it is written on the command line; a text stays as it is."""
-    return value if isinstance(value, str) else json.dumps(value)
+    written = {  # as on the command line, where a text stays as it is
+        name: ",".join(each if isinstance(each, str) else json.dumps(each) for each in values)
+        for name, values in lists.items()
+    }
+    return written, grid.zip
 
 
 def points(
@@ -113,10 +111,8 @@ def _read(parameter: Parameter, part: str) -> Sequence[Any]:
     """The values that one part of a text stands for, not yet cast."""
     call, is_number = CALL.fullmatch(part), parameter.kind in ("int", "float")
     try:
-        is_list, is_text = (
-            parameter.items and part[:1] == "[",
-            parameter.kind == "str" and part[:1] == '"',
-        )
+        is_list = parameter.items and part[:1] == "["
+        is_text = parameter.kind == "str" and part[:1] == '"'
         if is_list or is_text or not part:  # an empty part is no JSON
             return [json.loads(part)]
         if is_number and call:

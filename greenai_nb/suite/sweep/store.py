@@ -8,7 +8,7 @@ A run counts once its ``run.json`` is there, so one that was interrupted simply 
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,19 +76,20 @@ class Store:
 
     def has(self, fingerprint: str) -> bool:
         """Whether a run is finished."""
-        return bool(self._whole({fingerprint}, RUNS))
+        return bool(self._receipts({fingerprint}, RUNS))
 
     def finished(self, fingerprints: Set[str], kind: str = RUNS) -> set[str]:
         """Which of these runs have a complete receipt of their own."""
-        return self._whole(fingerprints & self.fingerprints(kind), kind)
+        here = self._receipts(fingerprints & self.fingerprints(kind), kind)
+        return {receipt.fingerprint for receipt in here}
 
-    def _whole(self, fingerprints: Set[str], kind: str) -> set[str]:
+    def _receipts(self, fingerprints: Collection[str], kind: str) -> list[Receipt]:
         paths = [f"{self._root}/{kind}/{fingerprint}/{RECEIPT}" for fingerprint in sorted(fingerprints)]
-        found = set()
+        found = list[Receipt]()
         for content in self._files.cat(paths, on_error="omit").values() if paths else ():
             with suppress(ValueError, msgspec.MsgspecError):
-                found.add(msgspec.json.decode(content, type=Receipt).fingerprint)
-        return found & {*fingerprints}
+                found.append(msgspec.json.decode(content, type=Receipt))
+        return [receipt for receipt in found if receipt.fingerprint in fingerprints]
 
     def fingerprints(self, kind: str = RUNS) -> set[str]:
         """The runs that are stored, from one listing."""
@@ -98,12 +99,7 @@ class Store:
 
     def receipts(self, limit: int) -> list[Receipt]:
         """The receipts of some finished runs; one that cannot be read is left out."""
-        receipts = []
-        for fingerprint in sorted(self.fingerprints())[:limit]:
-            with suppress(OSError, ValueError, msgspec.MsgspecError):
-                content = self._files.cat_file(f"{self._root}/{RUNS}/{fingerprint}/{RECEIPT}")
-                receipts.append(msgspec.json.decode(content, type=Receipt))
-        return receipts
+        return self._receipts(sorted(self.fingerprints())[:limit], RUNS)
 
     def put(self, folder: Path, fingerprint: str, kind: str = RUNS) -> None:
         """Store the files of a run, its receipt last. Raises ``OSError`` if that is refused."""

@@ -16,7 +16,6 @@ from torch.nn import functional
 from greenai_nb.learn.accept_reject import steps
 from greenai_nb.learn.cached_forward import CachedForward, summed_loss
 from greenai_nb.learn.moves import (
-    Gaussian,
     Move,
     Redraw,
     ScaleMixture,
@@ -246,7 +245,13 @@ def test_the_chain_itself_ends_at_the_gibbs_law_unless_it_is_wrong(kind):
 
 # --- Without data the chain returns the prior ------------------------------------------------------
 
-PROPOSALS = [Gaussian(0.5), StudentStep(0.3), ScaleMixture(0.4), Redraw(Student(0.3)), SignFlip()]
+PROPOSALS = [
+    StudentStep(0.3),
+    ScaleMixture(0.4),
+    ScaleMixture(0.5, 0.0),
+    Redraw(Student(0.3)),
+    SignFlip(),
+]
 
 
 @pytest.mark.parametrize("proposal", PROPOSALS, ids=lambda proposal: type(proposal).__name__)
@@ -287,7 +292,7 @@ def convolutional():
 
 
 CONVOLUTIONAL_MOVES = [
-    Move(Weights("0.weight"), Gaussian(0.5)),
+    Move(Weights("0.weight"), ScaleMixture(0.5, 0.0)),
     Move(Unit("0.weight"), ScaleMixture(0.2)),
     Move(Weights("0.bias"), StudentStep(0.3)),
     Move(Weights("2.0.weight"), SignFlip(), 0.3),
@@ -405,7 +410,9 @@ def test_a_subclass_of_sequential_is_one_part_and_shared_weights_count_from_thei
         forward.commit()
 
 
-@pytest.mark.parametrize("proposal", [StudentStep(1e30), Redraw(HeavyTail(1e30)), Gaussian(3.0)])
+@pytest.mark.parametrize(
+    "proposal", [StudentStep(1e30), Redraw(HeavyTail(1e30)), ScaleMixture(3.0, 0.0)]
+)
 def test_rejected_proposals_leave_every_bit_as_it_was(tiny_data, proposal):
     net = convolutional()
     net[0].weight.data[0, 0, 0, 0] = -0.0
@@ -454,7 +461,7 @@ def test_a_fresh_batch_estimates_the_change_of_the_loss_without_bias(tiny_data):
 PRIORS = {"1.weight": HeavyTail(0.1), "3.weight": HeavyTail(0.1)}
 MOVES = (
     Move(Weights("1.weight"), ScaleMixture(0.3), 0.6),
-    Move(Unit("1.weight"), Gaussian(0.05), 0.1),
+    Move(Unit("1.weight"), ScaleMixture(0.05, 0.0), 0.1),
     Move(Weights("3.weight"), ScaleMixture(0.3), 0.3),
 )
 

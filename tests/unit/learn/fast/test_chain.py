@@ -473,7 +473,7 @@ def test_the_trace_adds_the_records_up(tiny_data):
     assert done.moves.layer.tolist() == 4 * ["hidden", "output"]
     assert (done.moves.accepted + done.moves.refused_early <= done.moves.tried).all()
     assert done.moves.visited.between(0, 1).all() and done.moves.visited.max() > 0
-    assert done.acceptance("hidden").index.tolist() == [32, 64, 96, 128]
+    assert done.moves.step.tolist() == np.repeat([32, 64, 96, 128], 2).tolist()
     assert done.settings["proposals"] == 128 and done.settings["seed"] == 1
 
 
