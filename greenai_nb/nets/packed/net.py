@@ -206,9 +206,8 @@ class BinaryStage(Stage):
     def __call__(self, x: Signs) -> Tensor | Signs:
         # A linear map is a convolution of a column, with a pixel for each row.
         image = x.bits if self.sums is not None else x.bits[None, :, None]
-        plan = self.plans.get((x.channels, *image.shape[1:3])) or self._plan(
-            x.channels, image.shape[1:3]
-        )
+        key = x.channels, *image.shape[1:3]
+        plan = self.plans.get(key) or self.plans.setdefault(key, self._plan(*key))
         out = np.empty((len(image), *plan.shape), plan.dtype)
         plan.run(np.ascontiguousarray(image), out)
         if self.flips is None:
@@ -216,44 +215,38 @@ class BinaryStage(Stage):
         bits = out.view(np.uint8)
         return Signs(bits if self.sums is not None else bits[0, :, 0], self.weights.outputs)
 
-    def _plan(self, channels: int, sides: tuple[int, ...]) -> Plan:
+    def _plan(self, channels: int, *sides: int) -> Plan:
         """What is computed once for each size of image."""
         kernel = 1 if self.sums is None else self.sums.shape[-1]
         if channels * kernel**2 != self.weights.length:
             expected = self.weights.length // kernel**2
             raise ValueError(f"{self.name}: expects {expected} channels, got {channels}")
         places = tuple((n + 2 * self.padding - kernel) // self.stride + 1 for n in sides)
-        window, border = (kernel, self.stride, self.padding, places[1]), self._border(sides, places)
+        outside = functional.pad(torch.zeros(1, 1, *sides), [self.padding] * 4, value=1.0)
+        patches = functional.unfold(outside, kernel, stride=self.stride)[0].T
+        window, border = (kernel, self.stride, self.padding, places[1]), self._border(patches, places)
         pool, outputs = self.pool or (1, 1), self.weights.outputs
         shape = tuple((n - pool[0]) // pool[1] + 1 for n in places)
         given = window, self.weights.panels, self.weights.length, border, pool
         module, dtype = product.kernel(self.weights.kernel), np.dtype(np.float32)
         if self.flips is None:
-            scales = np.stack([np.ones(outputs, np.float32), np.zeros(outputs, np.float32)])
-            for row, learned in zip(scales, (self.scale, self.shift), strict=True):
-                row[:] = row if learned is None else learned
+            scales = np.empty((2, outputs), np.float32)
+            scales[0] = 1 if self.scale is None else self.scale
+            scales[1] = 0 if self.shift is None else self.shift
             run, shape = partial(module.numbers, *given, scales), (outputs, *shape)
         else:
             dtype = np.dtype(f"u{math.gcd(len(self.flips), 8)}")
             run = partial(module.signs, *given, self.flips)
             shape = *shape, len(self.flips) // dtype.itemsize
-        plan = Plan(run, shape, dtype, window, border)
-        return self.plans.setdefault((channels, *sides), plan)
+        return Plan(run, shape, dtype, window, border)
 
-    def _border(self, sides: tuple[int, ...], places: tuple[int, ...]) -> tuple[Array, Array]:
-        """The kind of each position, and the numbers of each kind."""
-        outside = functional.pad(torch.zeros(1, 1, *sides), [self.padding] * 4, value=1.0)
-        kernel = 1 if self.sums is None else self.sums.shape[-1]
-        patches = functional.unfold(outside, kernel, stride=self.stride)[0].T
-        patterns, which = torch.unique(patches, dim=0, return_inverse=True)
-        kinds, panels, outputs = (
-            which.numpy().astype(np.int32),
-            self.weights.panels,
-            self.weights.outputs,
-        )
+    def _border(self, outside: Tensor, places: tuple[int, ...]) -> tuple[Array, Array]:
+        """The kind of each position, by what of its window is outside, and the numbers of each kind."""
+        patterns, which = torch.unique(outside, dim=0, return_inverse=True)
+        kinds, outputs, panels = which.int().numpy(), self.weights.outputs, self.weights.panels
         terms = np.zeros((len(patterns), len(panels) * panels.shape[-1]), np.int32)
         if self.sums is not None:
-            terms[:, :outputs] = patterns.numpy().astype(np.int32) @ self.sums.reshape(outputs, -1).T
+            terms[:, :outputs] = patterns.int().numpy() @ self.sums.reshape(outputs, -1).T
         if self.thresholds is None:
             return kinds, terms
         levels = self.thresholds

@@ -89,15 +89,11 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
     while layers:
         stage, layers = _pack_first(layers, bool(stages) and _gives_signs(stages[-1]), kernel)
         stages += [stage] if stage else []
-    if not any(map(_is_packed, stages)):
+    if not any(
+        isinstance(getattr(stage, "layer", stage), BinaryStage | PackedLinear) for stage in stages
+    ):
         raise PackingError("the network has no binary or quantized layer, so there is nothing to pack")
     return PackedNet(stages)
-
-
-def _is_packed(stage: Stage) -> bool:
-    if isinstance(stage, FloatStage):
-        return isinstance(stage.layer, PackedLinear)
-    return isinstance(stage, BinaryStage)
 
 
 def _gives_signs(stage: Stage) -> bool:
