@@ -37,8 +37,7 @@ from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
 from greenai_nb.nets.packed.pack import pack
 
 PACKAGES = ("onnx==1.23.2", "onnxruntime==1.32.0", "onnxscript==0.7.2")
-ENGINE = "onednn"
-BATCHES, CALIBRATION, PART = (1, 64), 512, 64
+ENGINE, BATCHES, CALIBRATION, PART = "onednn", (1, 64), 512, 64
 TORCH, ONNX, ONNX_INT8 = "torch float32", "ONNX Runtime float32", "ONNX Runtime int8"
 AHEAD = (TORCH, ONNX, ONNX_INT8)  # kinds that the packed network has to outrun
 CLOSE, OFF, AGREE = 1e-4, 0.1, 0.95  # float to float; eight bits to float, in norm and in class
@@ -56,7 +55,7 @@ def without_norms(net: nn.Sequential) -> nn.Sequential:
         pooled = layers and isinstance(layers[-1], nn.MaxPool2d)
         if isinstance(layer, nn.BatchNorm2d):
             assert (layer.weight > 0).all()
-            place = len(layers) - (2 if pooled else 1)
+            place = -2 if pooled else -1
             layers[place] = fuse_conv_bn_eval(layers[place], layer)
         elif isinstance(layer, nn.ReLU) and pooled:
             layers.insert(-1, layer)
