@@ -18,10 +18,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
 
 import numpy as np
-from _report import Row, report
+from _report import Row, leave_out, report
 
 from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
 from greenai_nb.nets.kernels.product import kernel, pack_signs
@@ -54,12 +53,6 @@ int main() {
 NEEDED = """give the folder of elbm, whose headers are compiled here, for instance
     git clone https://github.com/CosimoRulli/elbm
     python benchmarks/elbm.py elbm"""
-
-
-def leave_out(reason: str) -> NoReturn:
-    """Say why there is nothing to measure, and end with code 0, because the benchmark is optional."""
-    print(f"left out: {reason}")
-    sys.exit()
 
 
 def compiled(source: Path, folder: str) -> Path:

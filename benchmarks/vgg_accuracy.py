@@ -5,20 +5,19 @@ takes a minute, not ten. The learning rate of each network is the best of two on
 after one pass with the first seed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from _report import Row, report
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.data.datasets import Dataset, load
 from greenai_nb.intervals import student_interval
-from greenai_nb.learn.fit import accuracy
+from greenai_nb.learn.fit import ACCURACY_BATCH, accuracy
 from greenai_nb.learn.sgd import fit_sgd
 from greenai_nb.nets.architectures import vgg_small, xnor_vgg_small
-from greenai_nb.nets.packed.net import PackedNet
 from greenai_nb.nets.packed.pack import pack
 
 WIDTHS = (32, 32, 64, 64, 128, 128)
@@ -43,38 +42,48 @@ def trained(build: Callable[..., nn.Module], data: Dataset, seed: int, rate: flo
     return fit_sgd(build(1, widths=WIDTHS), data, epochs=passes, learning_rate=rate, seed=seed)
 
 
-def packed_accuracy(net: PackedNet, data: Dataset) -> float:
-    """Share of the test images that the packed network puts in the right class."""
-    right = (net(data.test.scaled()).argmax(1) == data.test.labels).sum().item()
-    return right / len(data.test)
+def over_seeds(build: Callable[..., nn.Module], data: Dataset) -> Iterator[nn.Module]:
+    """A trained network for each seed, at the rate that is best after one pass with the first seed."""
+    tried = {rate: trained(build, data, SEEDS[0], rate, 1).trace.accuracy.iloc[-1] for rate in RATES}
+    rate = max(tried, key=tried.get)
+    print(f"{build.__name__}: learning rate {rate} of {tried}", flush=True)
+    for seed in SEEDS:
+        yield trained(build, data, seed, rate, PASSES).net
 
 
-def main() -> None:
-    """Choose learning rates, train both networks with each seed, pack, and test."""
-    torch.set_num_threads(1)
-    data, scores = padded(), {"float": [], "binary, simulated": [], "binary, packed": []}
-    for name, build in (("float", vgg_small), ("binary", xnor_vgg_small)):
-        tried = {rate: trained(build, data, SEEDS[0], rate, 1).trace.accuracy.iloc[-1] for rate in RATES}
-        rate = max(tried, key=tried.get)
-        print(f"{name}: learning rate {rate} of {tried}", flush=True)
-        for seed in SEEDS:
-            net = trained(build, data, seed, rate, PASSES).net
-            if name == "float":
-                scores["float"].append(100 * accuracy(net, data.test))
-            else:
-                scores["binary, simulated"].append(100 * accuracy(net, data.test))
-                scores["binary, packed"].append(100 * packed_accuracy(pack(net), data))
-            print({key: list(found) for key, found in scores.items()}, flush=True)
+def percent_right(network: Callable[[Tensor], Tensor], data: Dataset) -> float:
+    """Percentage of the test images that a network, of whatever kind, puts in the right class."""
+    images, labels = data.test.scaled(), data.test.labels
+    answers = torch.cat([network(part).argmax(1) for part in images.split(ACCURACY_BATCH)])
+    return 100 * (answers == labels).sum().item() / len(labels)
+
+
+def accuracy_rows(scores: Mapping[str, Sequence[float]]) -> list[Row]:
+    """The mean accuracy of each kind of network over the seeds, with its interval."""
     rows = []
     for name, found in scores.items():
         mean, low, high = student_interval(found)
         said = f"95 % interval {low:.2f} to {high:.2f}, {len(found)} seeds"
         rows.append(Row(f"vgg_small, quarter width, {name}, test accuracy", mean, "%", said, True))
+    return rows
+
+
+def main() -> None:
+    """Train both networks with each seed, pack the binary one, and test."""
+    torch.set_num_threads(1)
+    data, scores = padded(), {"float": [], "binary, simulated": [], "binary, packed": []}
+    for net in over_seeds(vgg_small, data):
+        scores["float"].append(100 * accuracy(net, data.test))
+    for net in over_seeds(xnor_vgg_small, data):
+        scores["binary, simulated"].append(100 * accuracy(net, data.test))
+        scores["binary, packed"].append(percent_right(pack(net), data))
+        print(scores, flush=True)
     agree = scores["binary, packed"] == scores["binary, simulated"]
-    rows.append(
-        Row("packed reads as its simulation", float(agree), "", "the same share, each seed", agree)
+    said = "the same share, each seed"
+    report(
+        __file__,
+        [*accuracy_rows(scores), Row("packed reads as its simulation", float(agree), "", said, agree)],
     )
-    report(__file__, rows)
 
 
 if __name__ == "__main__":
