@@ -51,8 +51,8 @@ class Counts:
         self.operations += int(moves["operations"].sum())
         for layer in self.visited:
             some = moves[moves["layer"] == layer]
-            at = some["unit"], some["column"]
-            self.add(layer, at, some["accepted"], np.isnan(some["loss_change"]))
+            early = np.isnan(some["loss_change"])
+            self.add(layer, (some["unit"], some["column"]), some["accepted"], early)
         return float(moves["loss_change"][moves["accepted"]].sum())
 
     def close(self, step: int) -> None:

@@ -229,14 +229,13 @@ def _float_of_rank(ranks: Int64[Array, " channels"]) -> Float32[Array, " channel
 
 def _factors(name: str, layer: BinaryConv2d | BinaryLinear) -> list[Tensor]:
     """The factors of a layer's scale, each of which broadcasts over the output for an image."""
-    axes = layer.weight.ndim - 1
     match layer.scaling:
         case NoScale():
             return []
         case MeanScale():
             return [by_unit(scale(layer.weight), layer.weight)]
         case LearnedScale():
-            return [factor.reshape(factor.shape[-axes:]) for factor in layer.scaling.factors]
+            return [each.reshape(each.shape[1 - layer.weight.ndim :]) for each in layer.scaling.factors]
     raise PackingError(
         f"{name}: {type(layer.scaling).__name__} varies with the input, but thresholds of pack are the "
         "same for all inputs. Train with MeanScale, NoScale or LearnedScale"
