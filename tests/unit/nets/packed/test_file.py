@@ -8,13 +8,29 @@ from mutations import mutations
 from packable import KERNELS, settled, vgg_like
 from torch import nn
 
-from greenai_nb.nets.binary import BinaryLinear, Sign
+from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear, Sign
 from greenai_nb.nets.packed import file as packed_file
 from greenai_nb.nets.packed.file import PackedFileError
 from greenai_nb.nets.packed.pack import pack
+from greenai_nb.nets.scaling import LearnedScale
 
 
-@pytest.mark.parametrize("build", [vgg_like, lambda: nn.Sequential(Sign(), BinaryLinear(9, 4))])
+def scaled_places():
+    """Thresholds for each place, and a scale of places that stays in float."""
+    rows, entries = LearnedScale((8, 1, 1), (1, 8, 1)), LearnedScale((5, 8, 8))
+    for factor in (*rows.factors, *entries.factors):
+        nn.init.uniform_(factor, 0.1, 1)
+    first, last = (
+        BinaryConv2d(channels, filters, 3, padding=1, scaling=scaling)
+        for channels, filters, scaling in ((2, 8, rows), (8, 5, entries))
+    )
+    return nn.Sequential(Sign(), first, nn.BatchNorm2d(8), Sign(), last)
+
+
+NETS = [vgg_like, scaled_places, lambda: nn.Sequential(Sign(), BinaryLinear(9, 4))]
+
+
+@pytest.mark.parametrize("build", NETS)
 def test_a_saved_network_comes_back_on_any_kernel(build, tmp_path):
     torch.manual_seed(7)
     net = build().eval()
