@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.ao import quantization
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vgg_accuracy import accuracy_rows, over_seeds, padded, percent_right
-from xnor import folded, in_turn, recorded
+from xnor import folded, in_turn, recorded, settled_networks
 
 from greenai_nb.nets.architectures import vgg_small, xnor_vgg_small
 from greenai_nb.nets.kernels.processor import best_kernel, clock_ghz
@@ -174,13 +174,8 @@ def time_rows(
 
 
 def full_rows() -> list[Row]:
-    """Times of the papers' widths: random weights, with batch norms that have seen data."""
-    torch.manual_seed(0)
-    plain, binary = vgg_small(), xnor_vgg_small()
-    for net in (plain, binary):
-        for _ in range(3):
-            net(torch.randn(16, 3, 32, 32))
-        net.eval()
+    """Times of the papers' widths."""
+    plain, binary = settled_networks()
     kinds = opponents(plain, torch.randn(CALIBRATION, 3, 32, 32))
     return time_rows("vgg_small", kinds, binary, torch.randn(max(BATCHES), 3, 32, 32), AHEAD)
 

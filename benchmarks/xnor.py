@@ -208,15 +208,21 @@ def folded(net: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-@torch.inference_mode()
-def network_rows(name: str) -> list[Row]:
-    """Rows for VGG-small, random weights with batch norms that have seen data."""
+def settled_networks() -> tuple[nn.Sequential, nn.Sequential]:
+    """VGG-small in float and on signs: random weights, with batch norms that have seen data."""
     torch.manual_seed(0)
     plain, binary = vgg_small(), xnor_vgg_small()
     for net in (plain, binary):
         for _ in range(3):
             net(torch.randn(16, 3, 32, 32))
         net.eval()
+    return plain, binary
+
+
+@torch.inference_mode()
+def network_rows(name: str) -> list[Row]:
+    """Rows for VGG-small: ratios to float32, and the parts of the packed network's time."""
+    plain, binary = settled_networks()
     packed, rows, joined = pack(binary, name), list[Row](), folded(plain)
     last = copy.deepcopy(joined).to(memory_format=torch.channels_last)
     for batch, most in AROUND.items():
