@@ -24,7 +24,7 @@ from greenai_nb.learn.bits.chain import FlipSettings, fit_bit_flips, sweep
 from greenai_nb.learn.bits.kernels import TIE, exact_cost
 from greenai_nb.learn.bits.start import start_from_differences
 from greenai_nb.learn.fast.kernels import MOVE
-from greenai_nb.learn.fast.softmax import TILE, commit, normalize, slopes, tile_change
+from greenai_nb.learn.fast.softmax import TILE, commit, loss_change, normalize, slopes
 from greenai_nb.learn.fit import accuracy
 from greenai_nb.nets.architectures import sign_mlp
 
@@ -54,18 +54,14 @@ def bound(activation, slope, pixel, step):
 
 
 @njit(fastmath=True)
-def logit_moves(activation, pixel, step, outgoing, powers, start):
-    """How far a flip moves the logits of one tile of images."""
-    units, shown = activation[start : start + TILE], pixel[start : start + TILE]
-    for label in range(len(outgoing)):
-        along, logit = outgoing[label], powers[label, start : start + TILE]
-        for image in range(len(units)):
-            before = units[image]
-            after = before + step * np.float32(shown[image])
-            turn = (np.float32(1) if after > 0 else np.float32(-1)) - (
-                np.float32(1) if before > 0 else np.float32(-1)
-            )
-            logit[image] = along * turn
+def write_turns(activation, pixel, step, turn):
+    """How far the unit's output moves in every image."""
+    for image in range(len(turn)):
+        before = activation[image]
+        after = before + step * np.float32(pixel[image])
+        turn[image] = (np.float32(1) if after > 0 else np.float32(-1)) - (
+            np.float32(1) if before > 0 else np.float32(-1)
+        )
 
 
 @njit(fastmath=True)
@@ -80,35 +76,33 @@ def dense_sweep(chain, activations, inverse_temperature, block, generator, moves
     """Blocks of flips, each priced on every image."""
     classes, images = chain.mass.shape
     slope, growth = np.empty(images, np.float32), np.empty(images, np.float32)
-    powers, every = np.empty((classes, images), np.float32), np.arange(classes)
+    turns, every = np.empty((1, images), np.float32), np.arange(classes)
     for start in range(0, len(moves), block):
         generator.random()
         normalize(chain.mass, chain.inverse)
         unit, fresh = generator.integers(0, len(chain.filters)), False
         weights, outgoing, activation = chain.filters[unit], chain.outgoing[unit], activations[unit]
+        its_move = every, outgoing.reshape(1, classes), turns, False, growth
         for move in moves[start : start + block]:
             column, log_uniform = generator.integers(0, len(weights)), math.log(1 - generator.random())
             if not fresh:
-                slopes(chain.mass, chain.inverse, chain.ends, outgoing, slope)
+                for tile in range(0, images, TILE):
+                    slopes(chain.mass, chain.inverse, chain.ends, outgoing, slope, tile)
                 fresh = True
             pixel, step = chain.inputs[column], np.float32(-2 * weights[column])
             move.column, move.unit, slack = column, unit, TIE * images / 50
             least = bound(activation, slope, pixel, step)
             if not log_uniform < -inverse_temperature * (least - slack):
                 continue
-            difference = 0.0
-            for tile in range(0, images, TILE):
-                logit_moves(activation, pixel, step, outgoing, powers, tile)
-                difference += tile_change(
-                    chain.mass, chain.inverse, chain.ends, every, powers, growth, tile
-                )
+            write_turns(activation, pixel, step, turns[0])
+            difference = loss_change(chain.mass, chain.inverse, chain.ends, *its_move)
             if abs(log_uniform + inverse_temperature * difference) < inverse_temperature * slack:
                 difference = exact_cost(chain, unit, column, 0.0)
             move.loss_change = difference
             if not log_uniform < -inverse_temperature * difference:
                 continue
             move.accepted, fresh = True, False
-            commit(chain.mass, chain.inverse, every, powers, growth)
+            commit(chain.mass, chain.inverse, *its_move)
             move_activation(activation, pixel, step)
             for image in range(images):
                 chain.activations[unit, image] += np.int16(step) * np.int16(pixel[image])

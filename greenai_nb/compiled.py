@@ -2,6 +2,9 @@
 
 Numba itself watches only the file of the function. A kernel that inlines another file's functions or
 instructions would keep running their old code, so the folder is named after a hash of all these files.
+
+LLVM computes with half of a vector register of 512 bits on Intel's processors, since the first of them
+lowered their clock for the whole. Those that can count the ones in a vector came later, and may use it.
 """
 
 import functools
@@ -14,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.codegen import get_host_cpu_features
 
 from greenai_nb.sources import digest
 
 FOLDER_VARIABLE = "NUMBA_CACHE_DIR"
 
 config: Any = numba.config
+if not (config.CPU_NAME or config.CPU_FEATURES) and "+avx512vpopcntdq" in get_host_cpu_features():
+    config.CPU_FEATURES = f"{get_host_cpu_features()},-prefer-256-bit"
 
 
 def folder(module: str) -> Path:

@@ -64,17 +64,18 @@ def sweep(chain: Any, flips: Any, block: int, generator: Any, moves: Any) -> Non
         np.empty(images + BYTES, np.float32),
         np.empty(inputs, np.float32),
     )
-    unit_output = np.empty(images, np.float32)
-    space = np.empty((2 + len(chain.mass), images), np.float32)
+    unit_output, shift = np.empty(images, np.float32), np.empty((1, images), np.float32)
+    growth, classes = np.empty(images, np.float32), len(chain.mass)
     for start in range(0, len(moves), block):
         some = moves[start : start + block]
         if generator.random() < flips.output.output_prob:
             unit = generator.integers(0, len(chain.outgoing))
             _signs(chain, unit, unit_output)
-            _to_classes(chain.probabilities, chain.mass)
+            chain.mass[:] = chain.probabilities[:, :classes].T
             normalize(chain.mass, chain.inverse)
-            output_block(unit, unit_output, chain, flips.output, generator, space, some)
-            _to_images(chain.mass, chain.probabilities)
+            output_block(unit, unit_output, chain, flips.output, generator, shift, growth, some)
+            normalize(chain.mass, chain.inverse)
+            chain.probabilities[:, :classes] = (chain.mass * chain.inverse).T
         else:
             unit = generator.integers(0, len(chain.filters))
             _flip_block(unit, chain, flips, generator, room, some)
@@ -128,23 +129,6 @@ def _signs(chain: Any, unit: int, out: Any) -> None:
 
 
 @njit
-def _to_classes(probabilities: Any, mass: Any) -> None:
-    for image in range(len(probabilities)):
-        for label in range(len(mass)):
-            mass[label, image] = probabilities[image, label]
-
-
-@njit(fastmath=True, error_model="numpy")
-def _to_images(mass: Any, probabilities: Any) -> None:
-    for image in range(len(probabilities)):
-        total = ZERO
-        for label in range(len(mass)):
-            total += mass[label, image]
-        for label in range(len(mass)):
-            probabilities[image, label] = mass[label, image] / total
-
-
-@njit
 def _factors(chain: Any, unit: int) -> Any:
     """exp(2 t v_c) of every class for a turn up, t = 1, and down; padded classes have factor 1."""
     outgoing = chain.outgoing[unit]
@@ -187,9 +171,8 @@ def _costs(chain: Any, flips: Any, factors: Any, found: int, room: Any) -> None:
         row, factor = chain.probabilities[image], up if turn > 0 else down
         label = chain.labels[image]
         if flips.errors:
-            cost = np.float32(_is_wrong(row, factor, label)) - np.float32(
-                _is_wrong(row, up * down, label)
-            )
+            was_wrong, is_wrong = _is_wrong(row, up * down, label), _is_wrong(row, factor, label)
+            cost = np.float32(is_wrong) - np.float32(was_wrong)
         else:
             grown = ZERO
             for each in range(len(row)):
@@ -220,22 +203,14 @@ def _cost_of_one(pixel: Any, weight: Any, found: int, room: Any) -> Any:
 @njit(fastmath=True)
 def _cost_of_all(images: Any, found: int, room: Any) -> Any:
     """Write r of every weight, and return the sum of all costs."""
-    total, along = ZERO, room.along
-    along[:] = ZERO
-    for at in range(found - found % 4, found):
-        total += room.costs[at]
-        _add(along, room.costs[at] * room.turns[at], images[room.images[at]])
-    for at in range(0, found - found % 4, 4):
+    padded = slice(found, found - found % -4)
+    room.images[padded], room.turns[padded], room.costs[padded] = 0, ZERO, ZERO
+    total, room.along[:] = ZERO, ZERO
+    for at in range(0, found, 4):
         costs = room.costs[at : at + 4]
         total += costs[0] + costs[1] + costs[2] + costs[3]
-        _add_four(along, costs * room.turns[at : at + 4], images, room.images[at : at + 4])
+        _add_four(room.along, costs * room.turns[at : at + 4], images, room.images[at : at + 4])
     return total
-
-
-@njit(fastmath=True)
-def _add(along: Any, times: Any, image: Any) -> None:
-    for column in range(len(along)):
-        along[column] += times * np.float32(image[column])
 
 
 @njit(fastmath=True)
@@ -264,11 +239,8 @@ def _agreement(neighbours: Any, weights: Any, column: int) -> int:
 @njit
 def exact_cost(chain: Any, unit: int, column: int, firing_price: Any) -> float:
     """Change of the loss where a weight flips, from weights and activations in double precision."""
-    activation, weight, classes = (
-        chain.activations[unit],
-        chain.filters[unit, column],
-        chain.outgoing[unit],
-    )
+    activation, classes = chain.activations[unit], chain.outgoing[unit]
+    weight = chain.filters[unit, column]
     logits, total = np.empty(len(classes)), 0.0
     for image in range(len(activation)):
         if activation[image] != weight * chain.inputs[column, image]:

@@ -87,10 +87,8 @@ def chain_at(net: nn.Module, images: Tensor, labels: Int64[Tensor, " images"]) -
     if not bool((constants.abs() == 1).all()):
         raise ValueError("the running mean of the norm must be -1 or +1 for every hidden unit")
     if hidden.in_features % 2 or hidden.in_features > MOST_INPUTS:
-        raise ValueError(
-            f"flips take an even number of inputs, at most {MOST_INPUTS}, got {hidden.in_features}: "
-            "with the constant they are odd, so that no sum is zero. Add or leave out one input"
-        )
+        even = f"flips take an even number of inputs, at most {MOST_INPUTS}, got {hidden.in_features}"
+        raise ValueError(f"{even}: with the constant they are odd, so that no sum is zero")
     labels, order = labels.sort(stable=True)
     inputs = _signs_of(front, Split(images[order], labels), hidden.in_features)
     signs = torch.cat([torch.where(hidden.weight >= 0, 1, -1), constants.long()], 1)
@@ -135,13 +133,8 @@ def _neighbours(shape: tuple[int, ...], width: int) -> Int64[Array, "inputs 4"]:
     beside = np.full((width + 1, 4), -1)
     if np.prod(shape) == width:
         number = np.pad(np.arange(width).reshape(shape), ((0, 0), (1, 1), (1, 1)), constant_values=-1)
-        middle = slice(1, -1)
-        sides = (
-            number[:, :-2, middle],
-            number[:, 2:, middle],
-            number[:, middle, :-2],
-            number[:, middle, 2:],
-        )
+        rows, columns = number[:, :, 1:-1], number[:, 1:-1]
+        sides = rows[:, :-2], rows[:, 2:], columns[:, :, :-2], columns[:, :, 2:]
         beside[:-1] = np.stack(sides, -1).reshape(width, 4)
     return beside
 

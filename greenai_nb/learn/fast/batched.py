@@ -39,13 +39,14 @@ class Chains:
 
     ``start`` is the compiled chain that they are copies of. Filters have their bias in the last column,
     and the last of the ``rows`` of ``outgoing`` holds the biases of the output, if it has any; its
-    activation is always 1.
+    activation is always 1. ``brightest`` is the size of the largest pixel under each weight.
     """
 
     start: state.Chain
     filters: Float[Tensor, "chains units weights"]
     outgoing: Float[Tensor, "chains rows classes"]
     pixels: Tensor
+    brightest: Float[Tensor, " weights"]
     labels: Int64[Tensor, " images"]
     activations: Float[Tensor, "chains rows images"]
     probabilities: Float[Tensor, "chains classes images"]
@@ -95,7 +96,8 @@ def chains_at(start: state.Chain, count: int, device: str | torch.device = "cpu"
             f"there is no device {str(device)!r} to compute on ({error}): take 'cpu'"
         ) from error
     labels = np.repeat(np.arange(len(start.ends) - 1), np.diff(start.ends))
-    shared = (torch.from_numpy(each).to(device) for each in (start.pixels, labels))
+    of_all = start.pixels, start.brightest.max(1) / start.white, labels
+    shared = (torch.from_numpy(each).to(device) for each in of_all)
     one = start.filters, start.outgoing, start.activations, start.mass
     own = [torch.from_numpy(each).to(device).repeat(count, 1, 1) for each in one]
     chains = Chains(start, *own[:2], *shared, *own[2:])
@@ -157,7 +159,8 @@ def step(chains: Chains, drawn: Draws, inverse_temperature: float) -> Decisions:
     along = torch.where(output[:, None], to_label, outgoing)
     slope = (along[:, None] @ chains.probabilities)[:, 0] - along[:, chains.labels]
     bound = (shift * slope).sum(1, dtype=torch.float64)
-    reach = change.abs() * torch.where(output, units.amax(1), outgoing.abs().amax(1))
+    of_filter = chains.brightest[column] * outgoing.abs().amax(1)
+    reach = change.abs() * torch.where(output, units.amax(1), of_filter)
     wanted = log_uniform < log_ratio - inverse_temperature * bound
     late = (wanted & (reach <= LARGEST_STEP)).nonzero().flatten()
     along, shift, before = along[late], shift[late], chains.probabilities[late]

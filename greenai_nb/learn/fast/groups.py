@@ -193,7 +193,9 @@ class GroupMover(ABC):
         self.in_rounds = counts
         self.steps, self.positions, self.done = settings.steps(chain), chain.places.shape[1], 0
         self.numbers, self.units = np.arange(len(chain.filters)), np.arange(len(chain.outgoing))
-        self.space = np.empty((1 + len(chain.mass), len(chain.inverse)), np.float32)
+        classes, images = chain.mass.shape
+        self.space = np.empty((1 + classes, images), np.float32)
+        self.each = np.arange(classes), np.eye(classes, dtype=np.float32)
         self.first = 0  # blocks before the first round counts
 
     @abstractmethod
@@ -244,13 +246,12 @@ class GroupMover(ABC):
         self.counts.operations += 2 * outgoing.size * len(chain.inverse)
         if not np.abs(powers).max() <= LARGEST_STEP:
             return math.inf
-        classes = np.arange(len(powers))
-        return loss_change(chain.mass, chain.inverse, chain.ends, classes, powers, growth)
+        return loss_change(chain.mass, chain.inverse, chain.ends, *self.each, powers, False, growth)
 
     def keep(self, units: slice, outgoing: Array, activations: Array) -> None:
         """Write what ``rise`` was asked about."""
         chain, growth, powers = self.chain, self.space[0], self.space[1:]
-        commit(chain.mass, chain.inverse, np.arange(len(powers)), powers, growth)
+        commit(chain.mass, chain.inverse, *self.each, powers, False, growth)
         chain.outgoing[units], chain.activations[units] = outgoing, activations
 
 

@@ -7,7 +7,8 @@ filter moves the filter's units at all of its positions q, and so the logits by
 
 with the activations a, the pixels x under the weight, and the weights v out of each unit. The slope of
 every image's loss in the output of each unit is computed once; a move is then rejected after one pass
-over the pixels, or goes on to the exact change. A weight out of a unit moves the logits of one class.
+over the pixels, or goes on to the exact change. Images go by in tiles, and those in which the pixel is
+black throughout are skipped. A weight out of a unit moves the logits of one class.
 
 At an infinite inverse temperature a move is accepted where the loss falls, and nowhere else: where it
 stays, infinity times zero is not a number, and no log U is below that.
@@ -17,19 +18,20 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numba import njit
 from numpy import ndarray as Array
 
 from greenai_nb import compiled
 from greenai_nb.learn.fast.softmax import (
     LARGEST_STEP,
+    SMALL,
     TILE,
     ZERO,
     commit,
+    commit_tile,
     loss_change,
     normalize,
-    ray_change,
     slopes,
     tile_change,
     total,
@@ -38,6 +40,7 @@ from greenai_nb.theory.prior import EXPONENT, TAIL
 
 HIDDEN, OUTPUT = 0, 1
 DECADES = 1.0
+NORMALIZE_AFTER = 16  # moves that were written
 WHITE = np.float32(255)  # a byte that stands for 1
 MOVE = np.dtype(
     [
@@ -70,6 +73,23 @@ class Steps(NamedTuple):
     redraw_prob: float
 
 
+class Filter(NamedTuple):
+    """One filter of a chain: the units at its positions, and space for what its moves need.
+
+    ``used`` are the classes whose logits it moves, ``reach`` is the largest sum over q of |v_qc|, and
+    ``fresh`` tells in which tiles ``slope`` is that of the present weights.
+    """
+
+    outgoing: Float32[Array, "positions classes"]
+    activations: Float32[Array, "positions images"]
+    used: Int64[Array, " used"]
+    reach: np.float32
+    slope: Float32[Array, "positions images"]
+    fresh: Bool[Array, " tiles"]
+    shift: Float32[Array, "positions images"]
+    growth: Float32[Array, " images"]
+
+
 @njit
 def _propose(weight: float, scale: float, step: float, redraw_prob: float, generator: Any) -> Any:
     """A change of a weight, and the log of the prior's ratio times the proposal's.
@@ -89,36 +109,16 @@ def _propose(weight: float, scale: float, step: float, redraw_prob: float, gener
 
 
 @njit(fastmath=True)
-def _bound(activation: Any, slope: Any, pixel: Any, change: Any) -> Any:
-    """The linear part of the loss change when a unit's activation moves; the change is never less."""
+def _shift(activation: Any, slope: Any, pixel: Any, change: Any, shift: Any) -> Any:
+    """Write how far a unit's outputs move in a tile; returns the linear part of the loss change."""
     found = ZERO
     for image in range(len(slope)):
         before = activation[image]
         after = before + change * np.float32(pixel[image])
-        found += slope[image] * (max(after, ZERO) - max(before, ZERO))
+        moved = max(after, ZERO) - max(before, ZERO)
+        shift[image] = moved
+        found += slope[image] * moved
     return found
-
-
-@njit(fastmath=True)
-def _shift(activation: Any, pixel: Any, change: Any, shift: Any) -> None:
-    """How far one unit's outputs move in a tile."""
-    for image in range(len(activation)):
-        before = activation[image]
-        after = before + change * np.float32(pixel[image])
-        shift[image] = max(after, ZERO) - max(before, ZERO)
-
-
-@njit(fastmath=True)
-def _move_logits(outgoing: Any, used: Any, first: bool, shift: Any, powers: Any, start: int) -> None:
-    """Write how far one of several units moves the logits; further units add to it."""
-    for place in range(len(used)):
-        along, logit = outgoing[used[place]], powers[place, start : start + TILE]
-        if first:
-            for image in range(len(logit)):
-                logit[image] = along * shift[image]
-        elif along != ZERO:
-            for image in range(len(logit)):
-                logit[image] += along * shift[image]
 
 
 @njit(fastmath=True)
@@ -130,22 +130,41 @@ def _dot(x: Any, y: Any, z: Any) -> Any:
 
 
 @njit
-def _filter_change(chain: Any, activations: Any, outgoing: Any, used: Any, column: int, change: Any, space: Any) -> float:  # noqa: E501  # fmt: skip
+def _filter_bound(chain: Any, its: Any, column: int, change: Any, tiles: Any) -> float:
+    """The linear part of the loss change where a weight moves; writes the slopes and shifts it needs."""
+    found = 0.0
+    for number in tiles:
+        tile = slice(number * TILE, (number + 1) * TILE)
+        for q in range(len(its.outgoing)):
+            if not its.fresh[number]:
+                slopes(chain.mass, chain.inverse, chain.ends, its.outgoing[q], its.slope[q], tile.start)
+            activation, pixel = its.activations[q, tile], chain.pixels[chain.places[column, q], tile]
+            found += _shift(activation, its.slope[q, tile], pixel, change, its.shift[q, tile])
+        its.fresh[number] = True
+    return found
+
+
+@njit
+def _filter_change(chain: Any, its: Any, column: int, change: Any, small: bool, tiles: Any) -> float:
     """Change of the summed loss where one weight of a filter moves, tile by tile."""
-    shift, growth, powers = space[0, :TILE], space[1], space[2:]
-    difference = 0.0
-    for start in range(0, len(chain.inverse), TILE):
-        tile = slice(start, start + TILE)
-        for q in range(len(outgoing)):
-            _shift(activations[q, tile], chain.pixels[chain.places[column, q], tile], change, shift)
-            if len(outgoing) > 1:
-                _move_logits(outgoing[q], used, q == 0, shift, powers, start)
-        common = chain.mass, chain.inverse, chain.ends, used
-        if len(outgoing) > 1:
-            difference += tile_change(*common, powers, growth, start)
-        else:
-            difference += ray_change(*common, outgoing[0], shift, powers, growth, start)
-    return difference
+    found, move = 0.0, (its.used, its.outgoing, its.shift, small, its.growth)
+    for number in tiles:
+        start = number * TILE
+        found += tile_change(chain.mass, chain.inverse, chain.ends, *move, start)
+    return found
+
+
+@njit
+def _commit_filter(chain: Any, its: Any, column: int, change: Any, small: bool, tiles: Any) -> None:
+    """Write the move that ``_filter_change`` evaluated."""
+    move = its.used, its.outgoing, its.shift, small, its.growth
+    for number in tiles:
+        start = number * TILE
+        commit_tile(chain.mass, chain.inverse, *move, start)
+        for q in range(len(its.outgoing)):
+            pixel = chain.pixels[chain.places[column, q], start : start + TILE]
+            move_activation(its.activations[q, start : start + TILE], pixel, change)
+        its.fresh[number] = False
 
 
 @njit
@@ -157,64 +176,56 @@ def move_activation(activation: Any, pixel: Any, change: Any) -> None:
 
 @njit
 def _filter_block(
-    number: int, chain: Any, steps: Any, generator: Any, slope: Any, space: Any, moves: Any
+    number: int, chain: Any, steps: Any, generator: Any, slope: Any, shift: Any, growth: Any, moves: Any
 ) -> None:
     """Moves of the weights of one filter, whose units stand at several positions of the image."""
-    mass, inverse, ends = chain.mass, chain.inverse, chain.ends
-    pixels, places = chain.pixels, chain.places
-    positions, images = places.shape[1], len(inverse)
+    positions, images = chain.places.shape[1], len(chain.inverse)
     weights, units = chain.filters[number], slice(number * positions, (number + 1) * positions)
-    outgoing, activations = chain.outgoing[units], chain.activations[units]
-    growth, powers = space[1], space[2:]
-    reach = np.abs(outgoing).sum(0)
-    used, farthest = np.flatnonzero(reach), reach.max()
-    for q in range(positions):
-        slopes(mass, inverse, ends, outgoing[q], slope[q])
+    outgoing, brightest = chain.outgoing[units], chain.brightest
+    reach, fresh = np.abs(outgoing).sum(0), np.zeros(brightest.shape[1], np.bool_)
+    used, activations = np.flatnonzero(reach), chain.activations[units]
+    its = Filter(outgoing, activations, used, reach.max(), slope, fresh, shift, growth)
     for move in moves:
         column = np.searchsorted(chain.column_cdf, generator.random())
         if chain.binary:
             change, log_ratio = -2 * weights[column], 0.0
         else:
-            change, log_ratio = _propose(
-                weights[column], steps.scales[column], steps.hidden, steps.redraw_prob, generator
-            )
+            scale, redraws = steps.scales[column], steps.redraw_prob
+            change, log_ratio = _propose(weights[column], scale, steps.hidden, redraws, generator)
         log_uniform = math.log(1 - generator.random())
         move.layer, move.unit, move.column, move.change = HIDDEN, number, column, change
         move.log_uniform, move.log_prior_ratio, move.loss_change = log_uniform, log_ratio, np.nan
-        if abs(change) * farthest > LARGEST_STEP:
+        by_pixel = np.float32(change / chain.white)
+        largest = abs(by_pixel) * brightest[column].max() * its.reach
+        if largest > LARGEST_STEP:
             continue
-        pixel_change, bound = np.float32(change / chain.white), 0.0
-        for q in range(positions):
-            bound += _bound(activations[q], slope[q], pixels[places[column, q]], pixel_change)
-        move.operations = 2 * positions * images
+        tiles = np.flatnonzero(brightest[column])
+        lit = np.minimum(TILE, images - TILE * tiles).sum()
+        bound = _filter_bound(chain, its, column, by_pixel, tiles)
+        move.operations = 2 * positions * lit
         if not log_uniform < log_ratio - steps.inverse_temperature * bound:
             continue
-        difference = _filter_change(chain, activations, outgoing, used, column, pixel_change, space)
+        difference = _filter_change(chain, its, column, by_pixel, largest <= SMALL, tiles)
         move.loss_change = difference
-        move.operations += (positions + len(used) * positions) * images
+        move.operations += (positions + len(used) * positions) * lit
         if not log_uniform < log_ratio - steps.inverse_temperature * difference:
             continue
         move.accepted = True
-        commit(mass, inverse, used, powers, growth)
+        _commit_filter(chain, its, column, by_pixel, largest <= SMALL, tiles)
         weights[column] += change
-        for q in range(positions):
-            move_activation(activations[q], pixels[places[column, q]], pixel_change)
-            slopes(mass, inverse, ends, outgoing[q], slope[q])
 
 
 @njit
-def output_block(unit: int, activation: Any, chain: Any, steps: Any, generator: Any, space: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
+def output_block(unit: int, activation: Any, chain: Any, steps: Any, generator: Any, shift: Any, growth: Any, moves: Any) -> None:  # noqa: E501  # fmt: skip
     """Moves of the weights out of one unit, each of which moves the logits of one class."""
     mass, inverse, ends = chain.mass, chain.inverse, chain.ends
     weights, scale = chain.outgoing[unit], steps.scales_out[unit]
-    output, growth, powers = space[0], space[1], space[2:]
-    largest, classes, images = ZERO, len(weights), len(inverse)
+    output, largest, classes, images = shift[0], ZERO, len(weights), len(inverse)
     for image in range(images):
         output[image] = max(activation[image], chain.floor)
         largest = max(largest, abs(output[image]))
-    of_label = np.array([total(output[ends[c] : ends[c + 1]]) for c in range(classes)])
     slope, fresh = np.zeros(classes), np.zeros(classes, np.bool_)
-    used = np.zeros(1, np.int64)
+    used, direction = np.zeros(1, np.int64), np.empty((1, classes), np.float32)
     for move in moves:
         label = generator.integers(0, classes)
         change, log_ratio = _propose(weights[label], scale, steps.output, steps.redraw_prob, generator)
@@ -224,19 +235,18 @@ def output_block(unit: int, activation: Any, chain: Any, steps: Any, generator: 
         if abs(change) * largest > LARGEST_STEP:
             continue
         if not fresh[label]:
-            slope[label] = _dot(output, mass[label], inverse) - of_label[label]
+            of_label = total(output[ends[label] : ends[label + 1]])
+            slope[label] = _dot(output, mass[label], inverse) - of_label
             fresh[label] = True
         if not log_uniform < log_ratio - steps.inverse_temperature * change * slope[label]:
             continue
-        used[0], logit = label, powers[0]
-        for image in range(images):
-            logit[image] = change * output[image]
-        difference = loss_change(mass, inverse, ends, used, powers, growth)
+        used[0], direction[0, label], small = label, change, abs(change) * largest <= SMALL
+        difference = loss_change(mass, inverse, ends, used, direction, shift[:1], small, growth)
         move.loss_change, move.operations = difference, 2 * images
         if not log_uniform < log_ratio - steps.inverse_temperature * difference:
             continue
         move.accepted = True
-        commit(mass, inverse, used, powers, growth)
+        commit(mass, inverse, used, direction, shift[:1], small, growth)
         weights[label] += change
         fresh[:] = False
 
@@ -246,15 +256,18 @@ def sweep(chain: Any, steps: Any, block: int, generator: Any, moves: Any) -> Non
     """Fill ``moves``, block by block, each for one filter or for one unit."""
     positions = chain.places.shape[1]
     slope = np.empty((positions, len(chain.inverse)), np.float32)
-    space = np.empty((2 + len(chain.mass), len(chain.inverse)), np.float32)
+    shift, growth = np.empty_like(slope), np.empty_like(chain.inverse)
     normalize(chain.mass, chain.inverse)
+    written = 0
     for start in range(0, len(moves), block):
         some = moves[start : start + block]
         if generator.random() < steps.output_prob:
             unit = generator.integers(0, len(chain.outgoing))
-            output_block(unit, chain.activations[unit], chain, steps, generator, space, some)
+            output_block(unit, chain.activations[unit], chain, steps, generator, shift, growth, some)
         else:
             number = generator.integers(0, len(chain.filters))
-            _filter_block(number, chain, steps, generator, slope, space, some)
-        if some.accepted.any():
+            _filter_block(number, chain, steps, generator, slope, shift, growth, some)
+        written += some.accepted.sum()
+        if written >= NORMALIZE_AFTER:
             normalize(chain.mass, chain.inverse)
+            written = 0

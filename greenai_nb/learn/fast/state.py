@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from greenai_nb.learn.fast.kernels import WHITE
-from greenai_nb.learn.fast.softmax import MIN_MASS
+from greenai_nb.learn.fast.softmax import MIN_MASS, TILE
 from greenai_nb.nets.binary import BinaryConv2d, BinaryLinear
 from greenai_nb.nets.scaling import MeanScale
 from greenai_nb.nets.weights import has_hooks
@@ -35,8 +35,9 @@ class Chain(NamedTuple):
     always 1. A unit passes on max(activation, ``floor``): zero for ReLU, -inf where there are no
     filters. ``places[k, q]`` is the row of ``pixels`` under weight k at position q; the last row is all
     ``white``, which is 255 for bytes and 1 for numbers of either sign. Images are sorted by label,
-    those of class c from ``ends[c]`` to ``ends[c + 1]``. ``mass`` and ``inverse`` hold the
-    probabilities as ``softmax`` reads them.
+    those of class c from ``ends[c]`` to ``ends[c + 1]``. ``brightest[k, t]`` is the size of the largest
+    pixel under weight k in tile t of the images: where it is zero, the weight moves nothing. ``mass``
+    and ``inverse`` hold the probabilities as ``softmax`` reads them.
     """
 
     filters: Float32[Array, "filters weights"]
@@ -47,6 +48,7 @@ class Chain(NamedTuple):
     white: np.float32
     pixels: Pixels
     places: Int64[Array, "weights positions"]
+    brightest: Float32[Array, "weights tiles"]
     ends: Int64[Array, " ends"]
     column_cdf: Float64[Array, " weights"]
     activations: Float32[Array, "units images"]
@@ -132,6 +134,7 @@ def chain_at(
         white,
         inputs.numpy(),
         places,
+        _brightest(inputs.numpy(), places),
         np.append(0, np.bincount(labels, minlength=classes).cumsum()),
         cdf,
         activations,
@@ -172,6 +175,13 @@ def _places(first: Filters, images: Tensor) -> Int64[Array, "weights positions"]
         places = numbers[:, None]
     under_bias = torch.full((1, places.shape[1]), float(len(numbers)))
     return torch.cat([places, under_bias]).long().numpy()
+
+
+def _brightest(pixels: Pixels, places: Int64[Array, "weights positions"]) -> Float32[Array, "weights t"]:
+    """The largest pixel under each weight, of either sign, in each tile of images."""
+    starts = range(0, pixels.shape[1], TILE)
+    largest = np.stack([np.abs(pixels[:, start : start + TILE]).max(1) for start in starts], 1)
+    return largest[places].max(1).astype(np.float32)
 
 
 @torch.inference_mode()

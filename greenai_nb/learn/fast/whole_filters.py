@@ -83,15 +83,14 @@ class _WholeFilters:
 
     between_refreshes = REFRESH_EVERY
 
-    def __init__(
-        self, settings: WholeFilterSettings, chain: Chain, generator: np.random.Generator
-    ) -> None:
+    def __init__(self, settings: WholeFilterSettings, chain: Chain, generator: Any) -> None:
         self.settings, self.chain, self.generator = settings, chain, generator
         self.prior, self.step = Cauchy(settings.scale), StudentStep(settings.step)
         self.counts = Counts(chain, dict.fromkeys((HIDDEN, OUTPUT), "Cauchy steps of many weights"))
         classes, images = chain.mass.shape
         self.moved = np.empty((chain.places.shape[1], images), np.float32)
         self.space = np.empty((1 + classes, images), np.float32)
+        self.each = np.arange(classes), np.eye(classes, dtype=np.float32)
 
     def advance(self, blocks: int) -> float:
         """Make some proposals; returns the change of the summed loss."""
@@ -110,16 +109,17 @@ class _WholeFilters:
             outgoing[at[1], place] = change
             units = torch.from_numpy(chain.activations[moved]).clamp_(min=0)
             torch.matmul(torch.from_numpy(outgoing), units, out=torch.from_numpy(powers))
-        images, positions, classes = len(chain.inverse), len(self.moved), np.arange(len(powers))
+        images, positions = len(chain.inverse), len(self.moved)
         self.counts.operations += len(change) * images * (positions if layer == HIDDEN else 1)
         early, difference, accepted = not np.abs(powers).max() <= LARGEST_STEP, 0.0, False
         if not early:
-            difference = loss_change(chain.mass, chain.inverse, chain.ends, classes, powers, growth)
+            common = chain.mass, chain.inverse, chain.ends
+            difference = loss_change(*common, *self.each, powers, False, growth)
             accepted = log_uniform < log_ratio - self.settings.inverse_temperature * difference
         self.counts.add(layer, at, accepted, early)
         if not accepted:
             return 0.0
-        commit(chain.mass, chain.inverse, classes, powers, growth)
+        commit(chain.mass, chain.inverse, *self.each, powers, False, growth)
         if layer == HIDDEN:
             chain.filters[at] += change
             chain.activations[at[0] * positions : (at[0] + 1) * positions] = self.moved
