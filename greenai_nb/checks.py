@@ -85,7 +85,4 @@ def spread(name: str, losses: Float[Array, "outcomes decisions"], loss_range: fl
     """Raise ``ValueError`` where the losses of one outcome spread over more than ``loss_range``."""
     widest = float(np.ptp(losses, axis=-1).max())
     if widest > loss_range * (1 + ROUNDING):
-        raise ValueError(
-            f"{name} of one outcome must lie in an interval of length {loss_range!r}, "
-            f"they spread over {widest!r}"
-        )
+        raise ValueError(f"{name} of one outcome may spread over {loss_range!r}, got {widest!r}")

@@ -45,9 +45,7 @@ def student_interval(
     return mean, mean - half, mean + half
 
 
-def welch_interval(
-    ours: Float[Array, " count"], theirs: Float[Array, " others"]
-) -> tuple[float, float, float]:
+def welch_interval(ours: Float[Array, "n_1"], theirs: Float[Array, "n_2"]) -> tuple[float, float, float]:
     """Difference of the means of two independent samples, and the ends of its interval at 95 %.
 
     mean_1 - mean_2 -+ t_nu sqrt(v_1 + v_2), with v = s^2 / n of each sample and Welch's degrees of

@@ -129,9 +129,7 @@ def load(name: str = "mnist-10k") -> Dataset:
     if name.startswith(OWN):
         return _own_images(name.removeprefix(OWN))
     if name not in LOADERS:
-        raise UsageError(
-            f"no data set {name!r}. {nearest(name, LOADERS)} Images of your own: {OWN}PATH."
-        )
+        raise UsageError(f"no data set {name!r}. {nearest(name, LOADERS)} Your own images: {OWN}PATH.")
     return LOADERS[name]()
 
 
@@ -190,9 +188,8 @@ def _digits() -> Dataset:
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / DIGITS_WHITE)).astype(np.uint8)
     fold = np.arange(len(images)) % 5
-    train, validation, test = (
-        _split(images[rows], bunch.target[rows]) for rows in (fold > 1, fold == 1, fold == 0)
-    )
+    parts = fold > 1, fold == 1, fold == 0
+    train, validation, test = (_split(images[rows], bunch.target[rows]) for rows in parts)
     source = Source("digits", (), (), tuple("0123456789"), "CC BY 4.0")
     origin = "scikit-learn, from Alpaydin and Kaynak, UCI Machine Learning Repository"
     return _dataset((train, validation, test), source, origin)

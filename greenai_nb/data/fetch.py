@@ -127,10 +127,8 @@ def _download(source: Source, resource: Resource, folder: Path, mirrors: Sequenc
             path.unlink()
         reasons.append(f"{url} {wrong}")
     needed = ", ".join(each.file for each in source.resources)
-    raise DataUnavailableError(
-        f"{source.name} is not on this machine and could not be fetched ({'; '.join(reasons)}). "
-        f"Connect once, or {where_to_put()} {needed}; {NO_NETWORK}"
-    )
+    said = f"{source.name} is not on this machine and could not be fetched ({'; '.join(reasons)})"
+    raise DataUnavailableError(f"{said}. Connect once, or {where_to_put()} {needed}; {NO_NETWORK}")
 
 
 def where_to_put() -> str:

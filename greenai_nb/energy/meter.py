@@ -117,9 +117,8 @@ class Meter:
         idle, taken = cpu_share.shares(self._start, now)
         crowded = None if taken is None else taken > cpu_share.CONTAMINATED
         cpus, memory_mb = machine.container_limits()
-        return replace(
-            got, idle_share=idle, contaminated=crowded, cpu_limit=cpus, memory_limit_mb=memory_mb
-        )
+        got = replace(got, cpu_limit=cpus, memory_limit_mb=memory_mb)
+        return replace(got, idle_share=idle, contaminated=crowded)
 
     def stop(self) -> None:
         """Take the last reading, once, and close the back end; an error is raised by ``reading``."""

@@ -64,11 +64,9 @@ def works() -> Works:
     made: Works = {}
     for name, (build, shape) in NETWORKS.items():
         net, images = build().cuda(), torch.randn(BATCH, *shape).cuda()
-        optimiser = torch.optim.SGD(net.parameters(), lr=1e-3)
+        optimiser, fixed = torch.optim.SGD(net.parameters(), lr=1e-3), build().cuda().eval()
         made[f"{name}, training step"] = partial(_train, net, images, optimiser)
-        made[f"{name}, batch of answers"] = torch.inference_mode()(
-            partial(build().cuda().eval(), images)
-        )
+        made[f"{name}, batch of answers"] = torch.inference_mode()(partial(fixed, images))
     return made
 
 
@@ -106,9 +104,7 @@ def recordings(gpu: int, intervals_ms: Sequence[float]) -> dict[str, str]:
     card = {"machine": machine.card(), "gpu": gpu_card, "batch": BATCH, "recordings": ran}
     files["card.json"] = json.dumps(card, indent=1)
     if (size := sum(map(len, files.values()))) > MAX_BYTES:
-        raise OSError(
-            f"the files take {size} bytes, {MAX_BYTES} at most: take longer or fewer intervals"
-        )
+        raise OSError(f"files take {size} bytes, at most {MAX_BYTES} may: take longer intervals")
     return files
 
 

@@ -201,10 +201,8 @@ class Move:
     def __post_init__(self) -> None:
         positive(frequency=self.frequency)
         if not (self.proposal.symmetric or hasattr(self.proposal, "log_density")):
-            raise ValueError(
-                f"{type(self.proposal).__name__} is not symmetric and has no log_density: add a method "
-                "log_density(new, old) that gives log q(new | old), or the chain has another target"
-            )
+            lacks = f"{type(self.proposal).__name__} is not symmetric and has no log_density"
+            raise ValueError(f"{lacks}: add a method log_density(new, old) that gives log q(new | old)")
 
 
 def named(name: str, weights: Parameters) -> Tensor:

@@ -181,7 +181,6 @@ def _warn_of_copies(net: nn.Module) -> None:
             biases = [] if layer.bias is None else [layer.bias[:, None]]
             around = torch.cat([layer.weight, *biases, following.weight.T], 1).detach()
             if (distinct := len(torch.unique(around, dim=0))) < len(around):
-                differ = (
-                    f"{distinct} of {len(around)} hidden units differ at the start, others are copies"
-                )
-                warnings.warn(f"{differ}, which gradients keep alike: add noise to it", stacklevel=4)
+                differ = f"{distinct} of {len(around)} hidden units differ at the start"
+                copies = "others are copies, which gradients keep alike: add noise to it"
+                warnings.warn(f"{differ}; {copies}", stacklevel=4)

@@ -234,9 +234,7 @@ def _read(path: Path, net: Any) -> Any:
     return result
 
 
-def _unpacked(
-    arrays: Mapping[str, Array], about: Mapping[str, Any], net: Any
-) -> Fit | pd.DataFrame | Dataset:
+def _unpacked(arrays: Mapping[str, Array], about: Mapping[str, Any], net: Any) -> Any:
     parts: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")

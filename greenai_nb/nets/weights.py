@@ -90,10 +90,8 @@ def copied(net: Net) -> Net:
             raise ValueError(f"{name} is {weight.dtype}, float32 is expected: call net.float() first")
     for name, layer in net.named_modules():
         for own in _computed(layer):
-            raise ValueError(
-                f"{name}.{own} is computed from other weights in each pass: make it permanent, with "
-                "prune.remove, remove_weight_norm, remove_spectral_norm or remove_parametrizations"
-            )
+            mend = "prune.remove, remove_weight_norm, remove_spectral_norm or remove_parametrizations"
+            raise ValueError(f"{name}.{own} is computed in each pass: make it permanent, with {mend}")
     return twin(net, {})
 
 
@@ -110,9 +108,7 @@ def check_shapes(net: nn.Module) -> None:
     """Raise ``ValueError`` for a lazy layer, which has no weights until it sees images."""
     for name, weight in (*net.named_parameters(), *net.named_buffers()):
         if nn.parameter.is_lazy(weight):
-            raise ValueError(
-                f"{name} has no shape yet: pass a batch of images through the network first"
-            )
+            raise ValueError(f"{name} has no shape yet: pass images through the network first")
 
 
 def _computed(layer: nn.Module) -> Iterable[str]:
@@ -141,9 +137,7 @@ def fold_batch_norm(net: Net) -> Net:
     for layer in folded.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             if layer.running_mean is None or layer.running_var is None or layer.weight is None:
-                raise ValueError(
-                    f"{layer} cannot be folded: running statistics and weights are expected"
-                )
+                raise ValueError(f"{layer} cannot be folded without running statistics and weights")
             with torch.no_grad():
                 layer.weight.div_(torch.sqrt(layer.running_var + layer.eps))
                 layer.bias.sub_(layer.weight * layer.running_mean)

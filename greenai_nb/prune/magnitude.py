@@ -44,12 +44,10 @@ def layer_mask(net: nn.Module, pruned_fraction: float) -> Mask:
 
 
 @remembered
-def accuracy_after(
-    fit: Fit, split: Split, pruned_fractions: Sequence[float], rule: Rule
-) -> pd.DataFrame:
+def accuracy_after(fit: Fit, split: Split, fractions: Sequence[float], rule: Rule) -> pd.DataFrame:
     """Accuracy of a fit's network by pruned fraction: columns ``pruned_fraction``, ``accuracy``."""
-    found = [accuracy(rule(fit.net, fraction), split) for fraction in pruned_fractions]
-    return pd.DataFrame({"pruned_fraction": pruned_fractions, "accuracy": found})
+    found = [accuracy(rule(fit.net, fraction), split) for fraction in fractions]
+    return pd.DataFrame({"pruned_fraction": fractions, "accuracy": found})
 
 
 @dataclass(frozen=True)

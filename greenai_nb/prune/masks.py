@@ -30,11 +30,10 @@ class Mask:
     @property
     def live(self) -> int:
         """Kept weights on a path of kept weights from an input to an output, layers being in a row."""
-        reached = [
-            *accumulate(self.layers, _reached, initial=torch.ones(self.layers[0].shape[1]).bool())
-        ]
+        inputs, outputs = torch.ones(self.layers[0].shape[1]), torch.ones(len(self.layers[-1]))
+        reached = [*accumulate(self.layers, _reached, initial=inputs.bool())]
         backwards = [layer.T for layer in reversed(self.layers)]
-        leads_on = [*accumulate(backwards, _reached, initial=torch.ones(len(self.layers[-1])).bool())]
+        leads_on = [*accumulate(backwards, _reached, initial=outputs.bool())]
         around = zip(self.layers, reached, reversed(leads_on[:-1]), strict=False)
         return sum(int((layer & before & behind[:, None]).sum()) for layer, before, behind in around)
 

@@ -51,9 +51,8 @@ class CostTable:
             raise ValueError(f"costs must be {expected}, got a shape of {tuple(self.blocks.shape)}")
         costs = {"the fixed layers": self.fixed}
         for number, row in enumerate(self.blocks.tolist()):
-            costs |= {
-                f"{name} in block {number}": cost for name, cost in zip(OPERATIONS, row, strict=True)
-            }
+            names = (f"{name} in block {number}" for name in OPERATIONS)
+            costs |= dict(zip(names, row, strict=True))
         for name, cost in costs.items():
             if not 0 <= cost < math.inf:
                 raise ValueError(f"the cost of {name} must be a number in [0, inf), got {cost}")

@@ -56,9 +56,8 @@ class Training:
 def cross_entropy(net: nn.Module, split: Split) -> float:
     """Mean cross-entropy of a network in evaluation mode on a split, in nats an image."""
     pairs = zip(split.scaled().split(BATCH), split.labels.split(BATCH), strict=True)
-    return sum(functional.cross_entropy(net(x), y, reduction="sum").item() for x, y in pairs) / len(
-        split
-    )
+    summed = sum(functional.cross_entropy(net(x), y, reduction="sum").item() for x, y in pairs)
+    return summed / len(split)
 
 
 def trained(

@@ -147,9 +147,7 @@ def _ledger(folder: Path) -> list[pages.Row]:
 
 
 @app.command()
-def publish(
-    out: Annotated[Path | None, Option(help="A run; results/tutorial by default.")] = None,
-) -> None:
+def publish(out: Annotated[Path | None, Option(help="A run, or else results/tutorial.")] = None) -> None:
     """Put the outputs of a tutorial run into the notebooks of the repository, cleaned and stamped."""
     from greenai_nb.suite.run.publish import publish as publish_one
 

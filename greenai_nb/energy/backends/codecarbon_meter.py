@@ -61,9 +61,7 @@ class CodecarbonMeter(BackEnd):
         self._method = f"{_constants(self._tracker)}, {mode} mode, {country}; gives no interval"
         _, limit_mb = machine.container_limits()
         if ram_w is None and limit_mb == machine.memory_limit_mb():
-            self._method += (
-                f"; memory's watts are the whole machine's, not the container's {limit_mb:.0f} MB"
-            )
+            self._method += f"; memory's watts are the machine's, not the container's {limit_mb:.0f} MB"
         # Otherwise the thread would outlive a meter that nobody closed.
         self._stop = weakref.finalize(self, self._tracker.stop)
         self._stop.atexit = False

@@ -122,10 +122,8 @@ def _shown_by_cuda(count: int) -> list[int]:
     shown, by_index = list[int](), False
     for name in map(str.strip, named.split(",")):
         if name.startswith("MIG-"):
-            raise OSError(
-                f"CUDA_VISIBLE_DEVICES names {name}, a slice of a GPU, which has no energy counter: "
-                "Meter('nvml', gpus=[0]) reads the whole of the first GPU, for all its slices"
-            )
+            names = f"CUDA_VISIBLE_DEVICES names {name}, a slice of a GPU, which has no energy counter"
+            raise OSError(f"{names}: Meter('nvml', gpus=[0]) reads the whole first GPU, with all slices")
         number = re.match(r"\+?(\d+)", name, re.ASCII)  # as CUDA reads it, up to the last digit
         by_index |= number is not None
         found = [index for index in range(count) if number and int(number[1]) == index]
@@ -165,9 +163,7 @@ def _started() -> ModuleType:
     try:
         pynvml.nvmlInit()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded) as problem:
-        raise FileNotFoundError(
-            f"no NVIDIA driver answers ({problem}): no GPU can be metered"
-        ) from problem
+        raise FileNotFoundError(f"no GPU to meter, no NVIDIA driver answers: {problem}") from problem
     except pynvml.NVMLError as problem:
-        raise OSError(f"the NVIDIA driver refuses ({problem}): no GPU can be metered") from problem
+        raise OSError(f"no GPU can be metered, the NVIDIA driver refuses: {problem}") from problem
     return pynvml

@@ -162,9 +162,7 @@ def _counters(powercap: Path, now_s: float) -> tuple[list[Counter], dict[str, OS
     if isinstance(needed, PermissionError):
         raise PermissionError(FORBIDDEN.format(path=needed.filename)) from needed
     if needed:
-        raise OSError(
-            f"a counter cannot be read ({needed}); Meter('vcpu') estimates without it"
-        ) from needed
+        raise OSError(f"a counter cannot be read ({needed}): take Meter('vcpu')") from needed
     if not whole:
         raise FileNotFoundError(
             f"there is no energy counter in {powercap}: virtual machines, containers and other systems "

@@ -43,10 +43,8 @@ class Trace:
     def used(self, time_s: float) -> float:
         """Joules from the start to ``time_s``. Raises ``ValueError`` for a time outside the trace."""
         if not 0 <= time_s <= self.time_s[-1]:
-            raise ValueError(
-                f"{self.source} lasts {self.time_s[-1]:.4g} s, the first {time_s:.4g} s were asked for: "
-                "take a longer trace or less time"
-            )
+            lasts = f"{self.source} lasts {self.time_s[-1]:.4g} s, {time_s:.4g} s were asked for"
+            raise ValueError(f"{lasts}: take a longer trace or less time")
         return float(np.interp(time_s, self.time_s, self.energy_j))
 
 
@@ -176,9 +174,8 @@ def _samples(
         got = f"got {len(numbers)} values and {len(times)} times"
         raise ValueError(f"{source} must have two samples or more, each with its time, {got}")
     if (bad := np.flatnonzero(~np.isfinite(times + numbers) | (numbers < 0))).size:
-        raise ValueError(
-            f"{source} must hold numbers in [0, inf), sample {bad[0] + 1} does not: cut the trace there"
-        )
+        where = f"sample {bad[0] + 1} does not: cut the trace there"
+        raise ValueError(f"{source} must hold numbers in [0, inf), {where}")
     steps = np.diff(times)
     if (late := np.flatnonzero(steps <= 0)).size:
         back = f"sample {late[0] + 2} comes {-steps[late[0]]:.4g} s before the one above it"

@@ -63,10 +63,7 @@ class FlipSettings:
         positive(scale_output=self.scale_output, step_output=self.step_output, block=self.block)
         one_of(LOSSES, loss=self.loss)
         if self.loss == "errors" and self.output_prob:
-            raise ValueError(
-                f"output weights move by the cross-entropy: loss='errors' needs output_prob=0, got "
-                f"{self.output_prob!r}"
-            )
+            raise ValueError(f"loss='errors' flips signs only: output_prob is {self.output_prob}, not 0")
 
     def flips(self, chain: BitChain) -> Flips:
         """The target and the proposals, as the compiled code reads them."""

@@ -32,7 +32,6 @@ def start_from_differences(
     output.weight.zero_()
     output.bias.zero_()
     unit = torch.arange(units)
-    output.weight[unit % classes, unit] = (
-        torch.where(unit // classes % 2 == 0, 1.0, -1.0) * OUTPUT_WEIGHT
-    )
+    signs_out = torch.where(unit // classes % 2 == 0, 1.0, -1.0)
+    output.weight[unit % classes, unit] = OUTPUT_WEIGHT * signs_out
     return net

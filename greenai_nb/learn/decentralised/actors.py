@@ -128,10 +128,8 @@ class Actors:
             begun = _begin(self.client, Held, self.chain)
             self.actors[k] = _made(self.client, begun, Held, self.chain)
             answer = self._ask(k, *asked)
-        raise RuntimeError(
-            f"replica {k} lost its worker {MAX_LOSSES} times in one round ({problem}), too often "
-            "to be chance: look at the memory of the workers and at their logs"
-        )
+        lost = f"replica {k} lost its worker {MAX_LOSSES} times in one round ({problem})"
+        raise RuntimeError(f"{lost}, too often to be chance: look at the workers' memory and logs")
 
 
 def _begin(client: Client, kind: type, *arguments: Any) -> Any:
@@ -180,9 +178,7 @@ class Node:
         return np.array(self.history)
 
 
-def gossip(
-    client: Client, graph: Graph, values: Values, rounds: int
-) -> Float[Array, "times nodes *shape"]:
+def gossip(client: Client, graph: Graph, values: Values, rounds: int) -> Float[Array, "times nodes *d"]:
     """Values of all nodes before the first round and after each, averaged by the nodes themselves.
 
     ``values`` has one row a node. Raises ``ValueError`` for a graph that is not connected, before any
@@ -228,7 +224,5 @@ def await_workers(client: Client) -> None:
         problem = f"no worker has joined in {WORKER_WAIT_S:g} s"
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
         problem = str(error) or type(error).__name__
-    raise SchedulerLostError(
-        f"the scheduler is gone, or has no worker ({problem}). Rounds that were handed back are kept: "
-        "start a scheduler with workers, and go on from the last one"
-    )
+    gone = f"the scheduler is gone, or has no worker ({problem}). Rounds that were handed back are kept"
+    raise SchedulerLostError(f"{gone}: start a scheduler with workers, and go on from the last one")

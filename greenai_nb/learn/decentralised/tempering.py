@@ -128,14 +128,9 @@ def check_ladder(inverse_temperatures: Sequence[float], replicas: int) -> list[f
     ladder = finite("inverse_temperatures", inverse_temperatures).tolist()
     non_negative(hottest=ladder[-1])
     if any(cold <= hot for cold, hot in itertools.pairwise(ladder)):
-        raise ValueError(
-            f"inverse temperatures must decrease, colder first and no two alike, got {ladder}. "
-            "Sort them with the largest first"
-        )
+        raise ValueError(f"inverse temperatures must decrease, no two alike, got {ladder}: sort them")
     if len(ladder) != replicas:
-        raise ValueError(
-            f"each replica needs an inverse temperature, got {len(ladder)} for {replicas} replicas"
-        )
+        raise ValueError(f"{replicas} replicas need as many inverse temperatures, got {len(ladder)}")
     return ladder
 
 

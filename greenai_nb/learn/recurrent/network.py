@@ -89,10 +89,8 @@ def rows_of(images: Images, inputs: int) -> InTime:
     """Rows with all channels side by side. ``ValueError`` unless a row has ``inputs`` numbers."""
     rows = images.permute(0, 2, 1, 3).flatten(2)
     if rows.shape[2] != inputs:
-        raise ValueError(
-            f"a row of images of shape {tuple(images.shape[1:])} has {rows.shape[2]} numbers, "
-            f"this network reads {inputs}: build it with inputs={rows.shape[2]}"
-        )
+        held = f"a row of images of shape {tuple(images.shape[1:])} has {rows.shape[2]} numbers"
+        raise ValueError(f"{held}, this network reads {inputs}: build it with inputs={rows.shape[2]}")
     return rows
 
 

@@ -111,9 +111,8 @@ def _pool_numbers(kept: Any, columns: int, pool: Any, scales: Any, out: Any) -> 
                     for output in range(uint64(outputs)):
                         best[output] = max(best[output], flat[at + output])
             for output in range(outputs):
-                out[output, row, column] = (
-                    np.float32(best[output]) * scales[0, output] + scales[1, output]
-                )
+                level = np.float32(best[output])
+                out[output, row, column] = level * scales[0, output] + scales[1, output]
 
 
 @numba.njit(nogil=True)

@@ -55,9 +55,8 @@ def table_row(typing: Any, table: Any, offsets: Any, index: Any) -> Any:
         at = pointer(context, builder, signature.args[1], args[1], args[2], BYTE)
         offset = builder.zext(builder.load(at), LONG)
         half = ir.VectorType(BYTE, PATTERNS)
-        row = unaligned(
-            builder.load(pointer(context, builder, signature.args[0], args[0], offset, half))
-        )
+        start = pointer(context, builder, signature.args[0], args[0], offset, half)
+        row = unaligned(builder.load(start))
         twice = ir.Constant(ir.VectorType(INT, LANES), [*range(PATTERNS)] * 2)
         return builder.shuffle_vector(row, ir.Constant(half, ir.Undefined), twice)
 

@@ -89,9 +89,8 @@ def pack(net: nn.Sequential, kernel: str | None = None) -> PackedNet:
     while layers:
         stage, layers = _pack_first(layers, bool(stages) and _gives_signs(stages[-1]), kernel)
         stages += [stage] if stage else []
-    if not any(
-        isinstance(getattr(stage, "layer", stage), BinaryStage | PackedLinear) for stage in stages
-    ):
+    parts = (getattr(stage, "layer", stage) for stage in stages)
+    if not any(isinstance(part, BinaryStage | PackedLinear) for part in parts):
         raise PackingError("the network has no binary or quantized layer, so there is nothing to pack")
     return PackedNet(stages)
 
@@ -236,10 +235,8 @@ def _factors(name: str, layer: BinaryConv2d | BinaryLinear) -> list[Tensor]:
             return [by_unit(scale(layer.weight), layer.weight)]
         case LearnedScale():
             return [each.reshape(each.shape[1 - layer.weight.ndim :]) for each in layer.scaling.factors]
-    raise PackingError(
-        f"{name}: {type(layer.scaling).__name__} varies with the input, but thresholds of pack are the "
-        "same for all inputs. Train with MeanScale, NoScale or LearnedScale"
-    )
+    varies = f"{name}: {type(layer.scaling).__name__} varies with the input, and thresholds cannot"
+    raise PackingError(f"{varies}. Train with MeanScale, NoScale or LearnedScale")
 
 
 def _without_negative_scales(

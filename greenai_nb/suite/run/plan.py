@@ -144,10 +144,8 @@ def _names(folder: Path) -> list[str]:
         if matched := NAME.fullmatch(name):
             first = names.setdefault(matched[1], name)
             if not name.startswith(first):
-                rename = "Rename one, so that it does not begin with a number"
-                raise UsageError(
-                    f"{folder} has two notebooks {matched[1]}: {first} and {name}. {rename}."
-                )
+                both = f"{folder} has two notebooks {matched[1]}: {first} and {name}"
+                raise UsageError(f"{both}. Rename one, so that it does not begin with a number.")
     return sorted(names.values())
 
 
@@ -274,9 +272,8 @@ def make(
 def fingerprint_of(lesson: Lesson, parameters: Values, root: Path, others: Sequence[str] = ()) -> str:
     """The fingerprint of a lesson's result: what ``fingerprint`` covers, the lock and files read."""
     lock = (root / "requirements.lock").read_text()
-    return fingerprint(
-        lesson.content, parameters, root, [*others, lock, *_read_by(lesson, parameters, root)]
-    )
+    others = [*others, lock, *_read_by(lesson, parameters, root)]
+    return fingerprint(lesson.content, parameters, root, others)
 
 
 def is_done(job: Job, out: Path) -> bool:

@@ -54,9 +54,8 @@ class Board(Progress):
         super().__init__(name, *columns, console=console, disable=is_still)
         self._side_by_side = side_by_side
         for job in jobs:
-            self.add_task(
-                job.name, start=False, total=None, state="waiting", predicted_s=job.predicted_s
-            )
+            time_s = job.predicted_s
+            self.add_task(job.name, start=False, total=None, state="waiting", predicted_s=time_s)
         self._lines = {line.description: line for line in self.tasks}
         self._all = self.add_task("[bold]all[/bold]", total=len(jobs), state=self._left())
 

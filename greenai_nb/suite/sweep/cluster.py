@@ -89,10 +89,9 @@ def check_memory(workers: int, run_mb: float) -> None:
     """Raise ``UsageError`` where runs side by side may take more memory than there is."""
     limit_mb = machine.memory_limit_mb()
     if workers * run_mb > MAX_MEMORY_FRACTION * limit_mb:
-        raise UsageError(
-            f"{workers} runs side by side may take {workers * run_mb:.0f} MB, and this machine has "
-            f"{limit_mb:.0f}. Use fewer --workers, or insist with --force."
-        )
+        sizes = f"{workers * run_mb:.0f} MB, and this machine has {limit_mb:.0f}"
+        mend = "Use fewer --workers, or insist with --force."
+        raise UsageError(f"{workers} runs side by side may take {sizes}. {mend}")
 
 
 @contextmanager

@@ -97,9 +97,7 @@ def page(folder: Path, frame: pd.DataFrame, failed: Sequence[Receipt], claims: C
         metrics=[_metric(part, names[key[0]]) for key, part in itertools.islice(metrics, MAX_METRICS)],
         left_out=max(0, metrics.ngroups - MAX_METRICS),
         totals=_totals(frame),
-        environment={
-            name: runs[name].fillna("unknown").value_counts().to_dict() for name in ENVIRONMENT
-        },
+        environment={of: runs[of].fillna("unknown").value_counts().to_dict() for of in ENVIRONMENT},
         runs=[
             (run, _setting({name: run[name] for name in names[run["notebook"]]}))
             for run in runs.to_dict("records")

@@ -58,9 +58,8 @@ class Store:
             folder = Path(copy, PurePosixPath(self._root).name)
             for kind in (RUNS, FAILED):
                 for run in self.fingerprints(kind):
-                    self._files.get(
-                        f"{self._root}/{kind}/{run}", f"{folder}/{kind}/{run}", recursive=True
-                    )
+                    here = f"{kind}/{run}"
+                    self._files.get(f"{self._root}/{here}", f"{folder}/{here}", recursive=True)
             yield folder
 
     def check(self) -> None:

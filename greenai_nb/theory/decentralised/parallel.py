@@ -115,9 +115,7 @@ def stationary(chain: Chain) -> Distribution:
     except np.linalg.LinAlgError:
         solution = np.full(len(chain), np.nan)
     if not (solution.min() > -SOLVED and np.abs(solution @ chain - solution).max() < SOLVED):
-        raise ValueError(
-            "some states never reach each other: one chain must reach all, as heat baths do"
-        )
+        raise ValueError("some states never reach each other: let a chain reach all, as heat baths do")
     return solution
 
 
@@ -134,9 +132,7 @@ def _flips(
     losses, state = finite("losses", losses), np.arange(len(losses))
     count = len(losses).bit_length() - 1
     if count < 1 or len(losses) != 2**count:
-        raise ValueError(
-            f"a loss for each of 2, 4, 8, ... vectors of bits is expected, got {len(losses)}"
-        )
+        raise ValueError(f"a loss for each of 2, 4, 8, ... vectors is expected, got {len(losses)}")
     if not bits or not all(0 <= bit < count for bit in bits):
         raise ValueError(f"bits must be some of 0 to {count - 1}, got {[*bits]}")
     chain = np.zeros((len(losses), len(losses)))
@@ -170,6 +166,4 @@ def _check_ladder(ladder: Ladder) -> None:
     cold, hot = ladder
     non_negative(cold=cold, hot=hot)
     if not cold > hot:
-        raise ValueError(
-            f"the first inverse temperature must be the larger one, got {cold!r} and {hot!r}"
-        )
+        raise ValueError(f"the first inverse temperature must be larger, got {cold!r} and {hot!r}")

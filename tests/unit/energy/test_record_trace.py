@@ -186,7 +186,7 @@ def test_too_much_is_refused_and_not_written(on_the_processor, tmp_path, monkeyp
     monkeypatch.setattr(record_trace, "MAX_BYTES", 2_000)
     with pytest.raises(SystemExit) as end:
         record_trace.main([str(tmp_path / "new"), "--interval-ms", "1"])
-    assert end.value.code == 1 and "longer or fewer intervals" in capsys.readouterr().err
+    assert end.value.code == 1 and "take longer intervals" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

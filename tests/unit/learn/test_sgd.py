@@ -106,7 +106,7 @@ def test_a_network_learns(tiny_data):
 def test_gradients_keep_copies_alike_and_say_so(tiny_data):
     torch.manual_seed(0)
     start = start_sparse(mlp(16, 12, 3, bias=True))
-    with pytest.warns(UserWarning, match="6 of 12 hidden units differ at the start, others are copies"):
+    with pytest.warns(UserWarning, match="6 of 12 hidden units differ at the start; others are copies"):
         copies = fit_sgd(start, tiny_data, epochs=3).net[1].weight
     assert len(copies.detach().unique(dim=0)) <= 6
     apart = fit_sgd(start_sparse(start, noise=0.01), tiny_data, epochs=3).net[1].weight

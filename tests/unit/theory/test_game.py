@@ -135,7 +135,7 @@ def test_a_bad_game_is_refused_before_the_first_round(random_table):
 
     with pytest.raises(ValueError, match=r"inverse_temperature .* got -1.0"):
         game.play(losses, log_prior, never, 5, -1.0, 2.0)
-    with pytest.raises(ValueError, match=r"losses .* length 0.1"):
+    with pytest.raises(ValueError, match=r"losses .* over 0.1"):
         game.play(losses, log_prior, never, 5, 1.0, 0.1)
     with pytest.raises(ValueError, match=r"log_prior .* sum to 1"):
         game.play(losses, log_prior - 1, never, 5, 1.0, 2.0)

@@ -150,7 +150,7 @@ def test_an_impossible_power_is_refused(ram_w):
 def test_in_a_container_the_method_says_whose_memory_is_counted(monkeypatch, limit_mb, ram_w, said):
     monkeypatch.setattr(machine, "container_limits", lambda: (None, limit_mb))
     method = Meter("codecarbon", country="FRA", ram_w=ram_w).read().method
-    assert ("memory's watts are the whole machine's" in method) == said
+    assert ("memory's watts are the machine's" in method) == said
     assert not said or f"not the container's {limit_mb:.0f} MB" in method
 
 

@@ -155,7 +155,7 @@ def test_the_stationary_distribution_is_what_many_steps_lead_to(losses):
 @pytest.mark.parametrize("ladder", [(1.5, 5.0), (2.0, 2.0)])
 @pytest.mark.parametrize("build", [parallel.tempering, parallel.exact_swaps])
 def test_a_ladder_out_of_order_is_refused(build, ladder):
-    with pytest.raises(ValueError, match=f"larger one, got {ladder[0]} and {ladder[1]}"):
+    with pytest.raises(ValueError, match=f"larger, got {ladder[0]} and {ladder[1]}"):
         build(XOR, ladder)
 
 
