@@ -170,7 +170,7 @@ def test_bad_input_is_named_before_any_compute():
     net[4].running_mean[0] = 0
     with pytest.raises(ValueError, match="running mean"):
         state.chain_at(net, images, labels)
-    with pytest.raises(ValueError, match="output_prob is 0.05, not 0"):
+    with pytest.raises(ValueError, match=r"output_prob is 0\.05, not 0"):
         FlipSettings(loss="errors")
     for wrong in ({"loss": "hinge"}, {"coupling": -1}, {"firing_price": np.nan}, {"block": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
