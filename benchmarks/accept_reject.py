@@ -7,9 +7,9 @@ acceptance rate is printed beside every speed, since a chain that accepts more h
 are timed in turn. The rows with all of MNIST need its files on this machine.
 
 Two limits stand beside the speed at 128 units: the time that a core needs to read and write the bytes
-that its proposals must touch, at the bandwidth of reading rows of the same length, and the time of their
-vector instructions, two a cycle. A refused proposal reads, of each image, a pixel, an activation
-and a slope, nine bytes.
+that its proposals must move from the second cache, at the bandwidth of reading rows of the same length,
+and the time of their vector instructions, two a cycle. A refused proposal reads, of each image in a tile
+that is not dark, a pixel, an activation and a slope, and writes how far the unit moves: 13 bytes.
 """
 
 import copy
@@ -31,7 +31,8 @@ from greenai_nb.data.datasets import load
 from greenai_nb.data.fetch import DataUnavailableError
 from greenai_nb.learn.accept_reject import steps
 from greenai_nb.learn.fast.chain import ChainSettings, sweep
-from greenai_nb.learn.fast.kernels import HIDDEN
+from greenai_nb.learn.fast.kernels import HIDDEN, NORMALIZE_AFTER
+from greenai_nb.learn.fast.softmax import TILE
 from greenai_nb.learn.fast.state import chain_at, write
 from greenai_nb.learn.initial_weights import start_from_patches, start_sparse
 from greenai_nb.learn.moves import Move, Redraw, ScaleMixture, Weights
@@ -44,8 +45,8 @@ WARM, TIMED, CHECKED, ROUNDS, PLAIN = 100_000, 9_600, 160, 7, 12
 FORWARD_GOAL, FLAT_GOAL, MEMORY_GOAL_MB = 280, 1.2, 400
 # Bytes and vector instructions for one image: of a class in normalising, of a refused proposal, of each
 # class in an exact change and of its logarithm, of each class in writing a move and of the rest of it.
-NORMALIZE, REFUSED = (4, 1), (9, 8)
-EXACT, LOGARITHM, COMMIT, MOVE = (8, 7), (13, 26), (16, 4), (29, 8)
+NORMALIZE, REFUSED = (4, 1), (13, 7)
+EXACT, LOGARITHM, COMMIT, MOVE = (4, 6), (12, 6), (12, 8), (33, 6)
 OWN = ChainSettings()
 AUTHORS = replace(OWN, output_prob=0.5, block=1)
 PATCHES = replace(
@@ -77,14 +78,18 @@ class Timed:
     def least_seconds(self, moves):
         """What the bytes and the vector instructions of some proposals need at least."""
         images, classes = len(self.chain.inverse), self.chain.mass.shape[0]
+        in_tile = np.diff(np.append(np.arange(0, images, TILE), images))
+        lit = (self.chain.brightest > 0) @ in_tile
         hidden, exact = moves["layer"] == HIDDEN, np.isfinite(moves["loss_change"])
+        seen = np.where(hidden, lit[np.where(hidden, moves["column"], 0)], images)
         used = np.count_nonzero(self.chain.outgoing, axis=1)[moves["unit"]]
         used = np.where(hidden, used, 1)
-        blocks = len(moves) / self.settings.block
-        spent = blocks * np.array(NORMALIZE) * classes + hidden.sum() * np.array(REFUSED)
+        spent = moves["accepted"].sum() / NORMALIZE_AFTER * classes * images * np.array(NORMALIZE)
+        spent = spent + seen[hidden & (moves["operations"] > 0)].sum() * np.array(REFUSED)
         for chosen, each, fixed in ((exact, EXACT, LOGARITHM), (moves["accepted"], COMMIT, MOVE)):
-            spent = spent + used[chosen].sum() * np.array(each) + chosen.sum() * np.array(fixed)
-        length, instructions = images * spent
+            of_classes, of_images = (seen * used)[chosen].sum(), seen[chosen].sum()
+            spent = spent + of_classes * np.array(each) + of_images * np.array(fixed)
+        length, instructions = spent
         return length / bandwidth(images), instructions / LANES / 2 / clock_ghz() / 1e9
 
     @torch.inference_mode()
