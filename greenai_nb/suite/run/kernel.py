@@ -24,6 +24,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
+from greenai_nb import compiled
 from greenai_nb.lesson import project
 from greenai_nb.machine import INTERACTIVE_VARIABLE, MB, card, memory_limit_mb
 from greenai_nb.suite.run.plan import THREADS, Job, Outcome, Status
@@ -129,9 +130,11 @@ def revision() -> str | None:
 
 def _environment(job: Job, results: Path, profile: str) -> dict[str, str]:
     """The environment of a job's kernel: its threads, and what a lesson needs to know of its run."""
+    features = compiled.config.CPU_FEATURES  # by which all kernels find the same machine code
     return {
         **os.environ,
         **KERNEL_ENVIRONMENT,
+        **({"NUMBA_CPU_FEATURES": features} if features else {}),
         **dict.fromkeys(THREAD_VARIABLES, str(job.parameters.get(THREADS, 1))),
         project.RESULTS_VARIABLE: str(results.resolve()),
         project.PROFILE_VARIABLE: profile,

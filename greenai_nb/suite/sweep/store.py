@@ -69,9 +69,8 @@ class Store:
             self.write(probe, b"")
             self._files.rm_file(f"{self._root}/{probe}")
         except OSError as error:
-            raise UsageError(
-                f"cannot write to {self.address} ({error.strerror or error}). Choose another with --out."
-            ) from error
+            why = f"cannot write to {self.address} ({error.strerror or error})"
+            raise UsageError(f"{why}. Choose another with --out.") from error
 
     def has(self, fingerprint: str) -> bool:
         """Whether a run is finished."""

@@ -61,6 +61,15 @@ def test_a_kernel_needs_no_port_that_another_could_take(execute):
     assert transport == "ipc" and not Path(where).parent.exists()
 
 
+def test_kernels_find_the_same_machine_code_whatever_they_import_first(execute):
+    decorate_first = "import numba\nf = numba.njit(lambda x: x)\nf(1)\nimport greenai_nb.compiled\n"
+    show = "from numba.core.registry import cpu_target as t\nprint(t.target_context.codegen().magic_tuple())"
+    late, early = (
+        execute(cell(code + show)) for code in (decorate_first, "import greenai_nb.compiled\n")
+    )
+    assert texts(late) == texts(early)
+
+
 def test_the_peak_is_the_largest_memory_though_it_was_given_back(execute):
     small, large = execute(cell("x = 1")), execute(cell("x = b'1' * 200_000_000\ndel x"), cell("1"))
     base, hoard = (each.notebook.metadata.greenai["peak_ram_mb"] for each in (small, large))
