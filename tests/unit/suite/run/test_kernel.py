@@ -62,11 +62,10 @@ def test_a_kernel_needs_no_port_that_another_could_take(execute):
 
 
 def test_kernels_find_the_same_machine_code_whatever_they_import_first(execute):
-    decorate_first = "import numba\nf = numba.njit(lambda x: x)\nf(1)\nimport greenai_nb.compiled\n"
-    show = "from numba.core.registry import cpu_target as t\nprint(t.target_context.codegen().magic_tuple())"
-    late, early = (
-        execute(cell(code + show)) for code in (decorate_first, "import greenai_nb.compiled\n")
-    )
+    first = "import numba\nf = numba.njit(lambda x: x)\nf(1)\n"
+    show = "from numba.core.registry import cpu_target\nimport greenai_nb.compiled\n"
+    show += "print(cpu_target.target_context.codegen().magic_tuple())"
+    late, early = execute(cell(first + show)), execute(cell(show))
     assert texts(late) == texts(early)
 
 
