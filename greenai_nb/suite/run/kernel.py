@@ -40,6 +40,8 @@ KERNEL_ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
+if compiled.config.CPU_FEATURES:  # so all kernels find the same machine code, whatever they import first
+    KERNEL_ENVIRONMENT["NUMBA_CPU_FEATURES"] = compiled.config.CPU_FEATURES
 KILLED = (
     "DeadKernelError: the kernel was killed, or ended itself, after using {peak:.0f} MB of the "
     "{limit:.0f} MB here; perhaps the machine's memory ran out"
@@ -130,11 +132,9 @@ def revision() -> str | None:
 
 def _environment(job: Job, results: Path, profile: str) -> dict[str, str]:
     """The environment of a job's kernel: its threads, and what a lesson needs to know of its run."""
-    features = compiled.config.CPU_FEATURES  # by which all kernels find the same machine code
     return {
         **os.environ,
         **KERNEL_ENVIRONMENT,
-        **({"NUMBA_CPU_FEATURES": features} if features else {}),
         **dict.fromkeys(THREAD_VARIABLES, str(job.parameters.get(THREADS, 1))),
         project.RESULTS_VARIABLE: str(results.resolve()),
         project.PROFILE_VARIABLE: profile,
